@@ -10,11 +10,7 @@ import structlog
 
 # ids, counts, sizes, codes, paths, times: nothing that a patient or a document says
 ALLOWED_KEYS = frozenset(
-    """event level timestamp logger service stage provider_id clinic_id destination_id platform patient_key document_id correlation_id replay_id
-    event_id outcome_id status reason where defect action topic partition offset offsets part group epoch key_hash attempt attempts count counts size sha256
-    format rule mapping_version warnings warning_count duration_ms pause_seconds lag in_flight buffered retries quarantined committed target why
-    http_status method route port host path_template address pid signal exit_code version schema_version expected_version found_version state
-    records bytes rows documents patients items received passed_on duplicates reset_to since until seconds profile settings_changed exc_type exc_place url_scheme""".split()
+    ["event", "level", "timestamp", "module", "service", "stage", "provider_id", "clinic_id", "destination_id", "platform", "patient_key", "document_id", "correlation_id", "replay_id", "event_id", "outcome_id", "status", "reason", "where", "defect", "action", "topic", "partition", "offset", "offsets", "part", "group", "epoch", "key_hash", "attempt", "attempts", "count", "counts", "size", "sha256", "format", "rule", "mapping_version", "warnings", "warning_count", "duration_ms", "pause_seconds", "lag", "in_flight", "buffered", "retries", "quarantined", "committed", "target", "why", "http_status", "method", "route", "port", "host", "path_template", "address", "pid", "signal", "exit_code", "version", "schema_version", "expected_version", "found_version", "state", "records", "bytes", "rows", "documents", "patients", "items", "received", "passed_on", "duplicates", "reset_to", "since", "until", "seconds", "profile", "settings_changed", "exc_type", "exc_place", "url_scheme"]
 )
 MAX_VALUE = 200
 _PRINTABLE = re.compile(r"[^\x20-\x7e]")
@@ -112,4 +108,4 @@ def configure_logs(service: str, level: str = "info", form: str = "json") -> Non
 
 def get_logger(name: str) -> Any:
     """A logger for one module."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(module=name)
