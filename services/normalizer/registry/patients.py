@@ -1,0 +1,124 @@
+"""A patient's state from all statements about them: newest source time wins element by element, whatever the order of arrival."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.canonical.elements import Coding, ContactDetails, DietaryPreference, HistoryEntry, HumanName, Identifier, OtherName
+from shared.canonical.models import Patient
+from shared.canonical.reading import PatientReading
+
+SCALARS = ("name", "birth_date", "gender", "email")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one source says about a patient. `source_key` is a document id, or `message|<sha256>` for one that holds no document.
+
+    `order` sorts statements in time, and gives the same order for the same set: source time, version, digest.
+    """
+
+    source_key: str
+    order: str
+    reading: PatientReading
+    is_withdrawn: bool = False
+
+    @property
+    def document_id(self) -> str | None:
+        """The document that said so, where there is one."""
+        return None if self.source_key.startswith("message|") else self.source_key
+
+
+def statement(source_key: str, order: str, reading: PatientReading, *, is_withdrawn: bool = False) -> Statement:
+    """A statement whose history and diet entries name the document that they come from."""
+    made = Statement(source_key, order, reading, is_withdrawn)
+    for entry in (*reading.medical_history, *reading.dietary_preferences):
+        entry.source_document_id = made.document_id
+    return made
+
+
+def element_key(code: Coding | None, text: str | None) -> str:
+    """What makes two coded statements speak of the same thing: the code, else the folded text."""
+    if code and code.code:
+        return f"{code.system or ''}|{code.code}"
+    display = text or (code.display if code else None) or ""
+    return "text|" + fold(display)
+
+
+def fold(text: str) -> str:
+    """Text for comparison: compatibility form, no case, no accents, no punctuation, single spaces."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    return " ".join(re.sub(r"[^\w\s]|_", " ", "".join(c for c in plain if not unicodedata.combining(c))).split())
+
+
+def merge(patient_key: str, statements: Iterable[Statement]) -> Patient:
+    """The patient that these statements describe. Absent is not deleted; a withdrawn source says nothing."""
+    ordered = sorted((one for one in statements if not one.is_withdrawn), key=lambda one: (one.order, one.source_key))
+    scalars: dict[str, Any] = {}
+    identifiers: dict[tuple[str, str], Identifier] = {}
+    other_names: dict[tuple[str, str], OtherName] = {}
+    contacts = ContactDetails()
+    history: dict[tuple[str, str], HistoryEntry] = {}
+    diet: dict[tuple[str, str], DietaryPreference] = {}
+    for one in ordered:  # oldest first, so that the newest has the last word
+        reading = one.reading
+        for field in SCALARS:
+            value = getattr(reading, field)
+            if value is not None:
+                scalars[field] = value
+        for identifier in reading.identifiers:
+            identifiers[(identifier.system or "", identifier.value)] = identifier
+        for name in reading.other_names:
+            other_names[(fold(name.family or ""), fold(" ".join(name.given)))] = name
+        said = reading.contact_details
+        contacts = ContactDetails(
+            phones=said.phones or contacts.phones, emails=said.emails or contacts.emails, addresses=said.addresses or contacts.addresses
+        )
+        for entry in reading.medical_history:
+            history[(entry.kind, element_key(entry.code, entry.text))] = entry
+        for fact in reading.dietary_preferences:
+            diet[(fact.kind, element_key(fact.code, fact.text))] = fact
+    return Patient.model_construct(
+        id=patient_key,  # type: ignore[arg-type]  # text here, a UUID after validation
+        user_id=None,
+        carepatron_patient_id=None,
+        name=scalars.get("name"),
+        birth_date=scalars.get("birth_date"),
+        gender=scalars.get("gender"),
+        email=scalars.get("email"),
+        identifiers=[identifiers[key] for key in sorted(identifiers)],
+        other_names=[other_names[key] for key in sorted(other_names)],
+        contact_details=contacts,
+        medical_history=[history[key] for key in sorted(history)],
+        dietary_preferences=[diet[key] for key in sorted(diet)],
+    )
+
+
+def is_other_person(known: Patient, offered: PatientReading) -> bool:
+    """True when name *and* birth date contradict what is known: the identifier was given to somebody else."""
+    return _names_differ(known, offered) and _dates_differ(known.birth_date, offered.birth_date)
+
+
+def _names_differ(known: Patient, offered: PatientReading) -> bool:
+    """True when both sides have names and no name of one shares a word with a name of the other."""
+    ours = _words(known.name, known.other_names)
+    theirs = _words(offered.name, offered.other_names)
+    return bool(ours) and bool(theirs) and not ours & theirs
+
+
+def _words(name: HumanName | None, others: Iterable[OtherName]) -> set[str]:
+    """The folded words of family names; of given names where there is no family name."""
+    found: set[str] = set()
+    for one in ([name] if name else []) + list(others):
+        text = one.family or " ".join(one.given) or (one.text if isinstance(one, HumanName) else None) or ""
+        found.update(fold(text).split())
+    return found
+
+
+def _dates_differ(known: str | None, offered: str | None) -> bool:
+    """True when both are there and neither is a less precise form of the other."""
+    if not known or not offered:
+        return False
+    return not (known.startswith(offered) or offered.startswith(known))
