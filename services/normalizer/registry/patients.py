@@ -34,8 +34,10 @@ class Statement:
 def statement(source_key: str, order: str, reading: PatientReading, *, is_withdrawn: bool = False) -> Statement:
     """A statement whose history and diet entries name the document that they come from."""
     made = Statement(source_key, order, reading, is_withdrawn)
-    for entry in (*reading.medical_history, *reading.dietary_preferences):
+    for entry in reading.medical_history:
         entry.source_document_id = made.document_id
+    for fact in reading.dietary_preferences:
+        fact.source_document_id = made.document_id
     return made
 
 

@@ -1,0 +1,27 @@
+"""One pure function from bytes to a reading, whatever the format; used by the service, by its reading process and offline."""
+
+from collections.abc import Callable
+
+from services.normalizer.readers.ccda import read_ccda
+from services.normalizer.readers.fhir import read_fhir, read_json
+from services.normalizer.readers.hl7v2 import read_hl7v2
+from services.normalizer.readers.other import read_other
+from shared.canonical.reading import Format, ProviderProfile, Reading, rejected
+from shared.formats.recognise import recognise
+from shared.outcomes import Reason
+
+READERS: dict[Format, Callable[[bytes, ProviderProfile], Reading]] = {
+    "hl7v2": read_hl7v2,
+    "fhir": read_fhir,
+    "ccda": read_ccda,
+    "json": read_json,
+}
+
+
+def read_content(content: bytes, provider: ProviderProfile, *, format: Format | None = None, media_type: str | None = None) -> Reading:
+    """Read one message or document; recognises the format when it is not given."""
+    if not content.strip(b"\xef\xbb\xbf \t\r\n\x00"):
+        return rejected("unknown", Reason.EMPTY_CONTENT)
+    known = format or recognise(content, media_type)
+    reader = READERS.get(known)
+    return reader(content, provider) if reader else read_other(content, known, provider, media_type=media_type)
