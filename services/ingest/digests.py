@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.delivery import CoalescingWriter
+from shared.delivery.coalescing import CoalescingWriter
 from shared.postgres import guarded, load_queries
 
 SQL = load_queries("services.ingest")
-BATCH_ITEMS = 500
-BATCH_WAIT_MS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,8 @@ class PostgresDigests:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._claims: CoalescingWriter[Claim, Holder] = CoalescingWriter(self._claim_all, BATCH_ITEMS, BATCH_WAIT_MS)
-        self._memories: CoalescingWriter[tuple[Claim, str], None] = CoalescingWriter(self._remember_all, BATCH_ITEMS, BATCH_WAIT_MS)
+        self._claims: CoalescingWriter[Claim, Holder] = CoalescingWriter(self._claim_all)
+        self._memories: CoalescingWriter[tuple[Claim, str], None] = CoalescingWriter(self._remember_all)
 
     async def claim(self, claim: Claim) -> Holder:
         """Claim the bytes; whoever came first is the holder, also when that was this very part in an earlier try."""

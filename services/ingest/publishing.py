@@ -13,7 +13,7 @@ import stamina
 
 from services.ingest.settings import Settings
 from shared.content_store import ContentStore
-from shared.delivery import Producer
+from shared.delivery.producer import Producer
 from shared.errors import Unavailable
 from shared.events import Event, EventType, new_event, write_headers
 from shared.topics import PUBLISHED
@@ -81,8 +81,12 @@ async def publish_paths(
     settings = Settings()
     contents = ContentStore.open(content_url or settings.platform.content_url)
     sources, report = find_sources(paths, provider=provider, default_provider=settings.default_provider_id)
-    async with Producer(bootstrap) as sender:
+    sender = Producer([one.strip() for one in bootstrap.split(",")], name="publish")
+    await sender.start()
+    try:
         await _Publication(sender, contents, settings, patient, on_published).run(sources, report)
+    finally:
+        await sender.stop()
     return report
 
 

@@ -1,0 +1,104 @@
+"""From published bytes to single messages: recognise, split, identify. Pure; a light look only, the normalizer decides."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from shared.canonical.reading import Format, ProviderProfile
+from shared.formats import LightLook, cda, fhir, files, hl7v2
+from shared.formats.recognise import recognise
+from shared.identity import digest, document_id
+from shared.outcomes import Reason, Rejected
+
+BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+BLANK = b" \t\r\n\x0b\x0c\x00\x1a\x1c"  # what a file without a document may still hold: spaces, MLLP framing, an end of file
+
+
+class Part(NamedTuple):
+    """One message or document of a published record."""
+
+    index: int  # counted from 0
+    content: bytes
+    format: Format
+    patient_key: str | None
+    document_id: str | None
+    source_version: str | None
+    control_id: str | None  # the sender's number of the message
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How one format is taken apart and looked at; neither raises, whatever the bytes."""
+
+    look: Callable[[bytes, ProviderProfile], LightLook]
+    split: Callable[[bytes], list[bytes]] = lambda content: [content]
+    refusal: Reason = Reason.EMPTY_CONTENT  # when splitting finds nothing
+
+
+READERS: dict[Format, Reader] = {
+    "hl7v2": Reader(hl7v2.light_identity, hl7v2.split_messages, Reason.MALFORMED_HL7),
+    "fhir": Reader(fhir.light_identity, fhir.split_resources),
+    "ccda": Reader(cda.light_identity),
+    "pdf": Reader(files.light_identity),
+    "image": Reader(files.light_identity),
+    "rtf": Reader(files.light_identity),
+    "text": Reader(files.light_identity),
+    "json": Reader(files.light_identity),
+}
+
+
+def take_in(
+    content: bytes, *, provider: ProviderProfile, media_type: str | None, patient_key: str | None, max_parts: int
+) -> list[Part] | Rejected:
+    """The messages in published bytes, or why there are none: refused bytes are kept whole.
+
+    `patient_key` is whom the publisher named; it counts where the content itself names nobody.
+    """
+    if is_blank(content):
+        return Rejected(Reason.EMPTY_CONTENT)
+    reader = READERS.get(format := recognise(content, media_type))
+    if reader is None:
+        return Rejected(Reason.UNKNOWN_FORMAT)
+    pieces = reader.split(content)
+    if not pieces:
+        return Rejected(reader.refusal)
+    if len(pieces) > max_parts:
+        return Rejected(Reason.TOO_MANY_PARTS, f"part[{max_parts}]")
+    return [_identify(index, piece, format, reader, provider, patient_key) for index, piece in enumerate(pieces)]
+
+
+def _identify(index: int, content: bytes, format: Format, reader: Reader, provider: ProviderProfile, patient_key: str | None) -> Part:
+    look = reader.look(content, provider)
+    return Part(
+        index,
+        content,
+        format,
+        look.patient_key or patient_key,
+        look.document_id,
+        look.source_version,
+        look.control_id,
+        digest(content),
+    )
+
+
+def is_blank(content: bytes) -> bool:
+    """Whether the bytes hold nothing but a byte order mark and white space."""
+    for mark in BYTE_ORDER_MARKS:
+        content = content.removeprefix(mark)
+    return not content.strip(BLANK)
+
+
+def named_patient(subject: str | None) -> str | None:
+    """The patient key that a publisher gave as `ce_subject`; anything but a UUID is none, so that no patient's number travels in keys."""
+    try:
+        key = str(uuid.UUID(subject or ""))
+    except ValueError:
+        return None
+    return key if subject is not None and subject.lower() == key else None
+
+
+def record_key(part: Part, provider_id: str) -> str:
+    """The key on `document.received.v1`: the patient, else the document, else the bytes."""
+    return part.patient_key or part.document_id or document_id(provider_id, f"sha256:{part.sha256}")
