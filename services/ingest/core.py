@@ -18,7 +18,7 @@ BLANK = b" \t\r\n\x0b\x0c\x00\x1a\x1c"  # what a file without a document may sti
 class Part(NamedTuple):
     """One message or document of a published record."""
 
-    index: int  # counted from 0
+    number: int  # counted from 0
     content: bytes
     format: Format
     patient_key: str | None
@@ -66,13 +66,13 @@ def take_in(
         return Rejected(reader.refusal)
     if len(pieces) > max_parts:
         return Rejected(Reason.TOO_MANY_PARTS, f"part[{max_parts}]")
-    return [_identify(index, piece, format, reader, provider, patient_key) for index, piece in enumerate(pieces)]
+    return [_identify(number, piece, format, reader, provider, patient_key) for number, piece in enumerate(pieces)]
 
 
-def _identify(index: int, content: bytes, format: Format, reader: Reader, provider: ProviderProfile, patient_key: str | None) -> Part:
+def _identify(number: int, content: bytes, format: Format, reader: Reader, provider: ProviderProfile, patient_key: str | None) -> Part:
     look = reader.look(content, provider)
     return Part(
-        index,
+        number,
         content,
         format,
         look.patient_key or patient_key,

@@ -100,7 +100,7 @@ async def _receive(record: Record, events: list[Event], ports: Ports, settings: 
         if isinstance(taken, Rejected):
             outcomes.append(replace(taken, facts=replace(taken.facts, part=first)))
         else:
-            items = [_item(part, first + part.index, cause, record) for part in taken]
+            items = [_item(part, first + part.number, cause, record) for part in taken]
             outcomes.extend(await _pass_on(items, ports, settings))
     return outcomes
 

@@ -25,7 +25,12 @@ FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::integer[], $6::
 WHERE d.provider_id = c.provider_id AND d.sha256 = c.sha256 AND d.scope = c.scope
 AND d.origin = c.origin AND d.part = c.part AND d.received IS NULL;
 
+-- name: count_progress
+-- How far a published document came, through audit's view: rows of each stage, and what each stage passed on.
+SELECT stage, count(*) AS rows, coalesce(sum(jsonb_array_length(coalesce(details -> 'passed_on', '[]'))), 0)::bigint AS passed_on
+FROM sync_log_v1 WHERE correlation_id = $1 GROUP BY stage;
+
 -- name: fetch_outcomes
 -- What became of a published document so far, through audit's view.
-SELECT stage, status, action, reason, "where", document_id, platform, "timestamp", is_terminal FROM sync_log_v1
-WHERE correlation_id = $1 ORDER BY "timestamp", stage LIMIT $2;
+SELECT stage, status, action, reason, "where", document_id, platform, "timestamp" FROM sync_log_v1
+WHERE correlation_id = $1 ORDER BY "timestamp", stage, id LIMIT $2;
