@@ -1,0 +1,45 @@
+"""The line of ready lanes, and the workers that stand at its head."""
+
+import asyncio
+from collections import deque
+
+from shared.delivery.lanes import Lane
+
+
+class Line:
+    """Ready lanes, first come, first served. Workers wait here; each one that goes to work wakes the next while lanes remain."""
+
+    __slots__ = ("_idle", "_is_waking", "lanes")
+
+    def __init__(self) -> None:
+        self.lanes: deque[Lane] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._is_waking = False
+
+    def put(self, lane: Lane) -> None:
+        """Put a lane at the end of the line."""
+        self.lanes.append(lane)
+        if self._idle and not self._is_waking:
+            self._wake()
+
+    async def take(self) -> Lane:
+        """The lane at the head of the line; waits for one."""
+        while not self.lanes:
+            waiter = asyncio.get_running_loop().create_future()
+            self._idle.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._is_waking = False
+        lane = self.lanes.popleft()
+        if self.lanes and self._idle and not self._is_waking:
+            self._wake()
+        return lane
+
+    def _wake(self) -> None:
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                self._is_waking = True
+                waiter.set_result(None)
+                return

@@ -1,0 +1,66 @@
+"""What the engine counts between two looks of Prometheus: plain numbers on the path, metrics once a second."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from shared import metrics
+from shared.outcomes import Failed, Outcomes, Reason, Rejected, Skipped, Stage
+
+
+class Meters:
+    """Counts of one engine, written to `shared.metrics` by `publish`."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage.value
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._quarantined: Counter[str] = Counter()
+        self._retries: Counter[str] = Counter()
+        self._durations: list[float] = []
+        self._in_flight = metrics.IN_FLIGHT.labels(self._stage)
+        self._buffered = metrics.BUFFERED.labels(self._stage)
+        self._buffered_bytes = metrics.BUFFERED_BYTES.labels(self._stage)
+        self._commit_age = metrics.COMMIT_AGE_SECONDS.labels(self._stage)
+        self._handled = metrics.HANDLED_SECONDS.labels(self._stage)
+        self.done = 0  # records done since the start
+
+    def note(self, outcomes: Outcomes, seconds: float) -> None:
+        """One record is done."""
+        self.done += 1
+        self._durations.append(seconds)
+        for one in outcomes:
+            if isinstance(one, (Rejected, Skipped)):
+                reason = one.reason.value
+            elif isinstance(one, Failed):
+                reason = Reason.DEFECT.value
+            else:
+                reason = ""
+            self._outcomes[one.status.value, reason] += 1
+            if isinstance(one, (Rejected, Failed)):
+                self._quarantined[reason] += 1
+
+    def note_retry(self, target: str) -> None:
+        """One try was put off."""
+        self._retries[target] += 1
+
+    def publish(
+        self, *, in_flight: int, buffered: int, buffered_bytes: int, commit_age: float, breakers: Iterable[tuple[str, bool]]
+    ) -> None:
+        """Hand the counts over."""
+        for (status, reason), count in self._outcomes.items():
+            metrics.OUTCOMES.labels(self._stage, status, reason).inc(count)
+        for reason, count in self._quarantined.items():
+            metrics.QUARANTINED.labels(self._stage, reason).inc(count)
+        for target, count in self._retries.items():
+            metrics.RETRIES.labels(self._stage, target).inc(count)
+        for seconds in self._durations:
+            self._handled.observe(seconds)
+        self._outcomes.clear()
+        self._quarantined.clear()
+        self._retries.clear()
+        self._durations.clear()
+        self._in_flight.set(in_flight)
+        self._buffered.set(buffered)
+        self._buffered_bytes.set(buffered_bytes)
+        self._commit_age.set(commit_age)
+        for target, is_open in breakers:
+            metrics.BREAKER_OPEN.labels(self._stage, target).set(1 if is_open else 0)

@@ -1,0 +1,256 @@
+"""Polls a FastStream subscriber's own consumer for an engine: back-pressure, commits, rebalances, and what must never be passed over.
+
+One loop polls, one ticks (commits, metrics, watchdog). Nothing here cancels a poll that runs: the client would count it as
+running for ever, and its own check of the poll interval would never fire again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from shared.delivery import exits
+from shared.delivery.commits import Committer
+from shared.delivery.lag import LagMeter
+from shared.delivery.records import Record
+from shared.delivery.room import Room
+from shared.logs import get_logger
+
+POLL_SECONDS = 1.0
+FULL_POLL_SECONDS = 1.0  # between two empty polls while there is no room
+COMMIT_SECONDS = 10.0
+SESSION_TIMEOUT_MS = 30_000
+REBALANCE_TIMEOUT_MS = 60_000
+REVOKE_SHARE = 0.6  # of the rebalance timeout, for work in flight
+
+Place = tuple[str, int]
+
+logger = get_logger(__name__)
+
+
+class Intake(Protocol):
+    """An engine as polling sees it."""
+
+    @property
+    def room(self) -> Room:
+        """How much it holds."""
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes records."""
+        ...
+
+    @property
+    def is_stopped_by_refusals(self) -> bool:
+        """Whether it gave up because too much was refused."""
+        ...
+
+    def start(self) -> None:
+        """Begin to work."""
+        ...
+
+    async def submit(self, records: Sequence[Record]) -> None:
+        """Take records; return when there is room, or after a second."""
+        ...
+
+    def assigned(self, places: Iterable[Place]) -> None:
+        """Partitions have become ours."""
+        ...
+
+    async def revoked(self, places: Iterable[Place], *, wait_seconds: float) -> Mapping[Place, int]:
+        """Partitions go to others; the last marks."""
+        ...
+
+    def marks(self) -> Mapping[Place, int]:
+        """Marks that have moved."""
+        ...
+
+    def committed(self, marks: Mapping[Place, int]) -> None:
+        """These are committed."""
+        ...
+
+    def mark_of(self, place: Place) -> int | None:
+        """The first offset of a partition that is not done."""
+        ...
+
+    async def stop(self) -> Mapping[Place, int]:
+        """Drain and stop; the last marks."""
+        ...
+
+    def publish_metrics(self) -> None:
+        """Hand counts to Prometheus."""
+        ...
+
+
+class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
+    """The life of one consumer: `begin` after it has started, `finish` before it stops."""
+
+    def __init__(
+        self,
+        engine: Intake,
+        *,
+        stage: str,
+        group: str,
+        commit_seconds: float,
+        exit_process: Callable[[int], object] = exits.leave,
+        clock: Callable[[], float] = time.monotonic,
+        session_timeout_ms: int = SESSION_TIMEOUT_MS,
+        rebalance_timeout_ms: int = REBALANCE_TIMEOUT_MS,
+    ) -> None:
+        self.engine = engine
+        self._stage = stage
+        self._group = group
+        self._commit_seconds = commit_seconds
+        self._exit_process = exit_process
+        self._clock = clock
+        self._longest_silence_seconds = 3 * session_timeout_ms / 1000
+        self._revoke_seconds = REVOKE_SHARE * rebalance_timeout_ms / 1000
+        self._consumer: Callable[[], AIOKafkaConsumer | None] = lambda: None
+        self._committer = Committer(group)
+        self._lag = LagMeter(stage)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
+        self._is_paused = False
+        self._last_poll = 0.0
+
+    # --- with the broker ---
+
+    def bind(self, consumer: Callable[[], AIOKafkaConsumer | None]) -> None:
+        """Where to find the consumer: FastStream builds it when it starts."""
+        self._consumer = consumer
+
+    def begin(self) -> None:
+        """Start to poll."""
+        self._last_poll = self._clock()
+        self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._tick())]
+
+    async def finish(self) -> None:
+        """Stop polling, drain, commit. The consumer may be closed afterwards."""
+        self._is_stopping = True
+        marks = await self.engine.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=POLL_SECONDS + 1.0)
+        self._committer.abort()
+        consumer = self._consumer()
+        if consumer is not None:
+            await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS)
+        for task in self._tasks:  # a poll that hangs in a rebalance
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.engine.publish_metrics()
+        logger.info("consumer_stopped", stage=self._stage, group=self._group, offsets=len(marks))
+
+    # --- rebalances; the client swallows exceptions that leave these ---
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Partitions have become ours."""
+        places = [(one.topic, one.partition) for one in assigned]
+        self.engine.assigned(places)
+        self._is_paused = False
+        self._lag.forget()
+        logger.info("partitions_assigned", stage=self._stage, group=self._group, count=len(places))
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Partitions go: finish what is in flight, commit, forget."""
+        places = [(one.topic, one.partition) for one in revoked]
+        if not places:
+            return
+        self._committer.abort()
+        marks = await self.engine.revoked(places, wait_seconds=self._revoke_seconds)
+        consumer = self._consumer()
+        if consumer is not None:
+            await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS)
+        logger.info("partitions_revoked", stage=self._stage, group=self._group, count=len(places))
+
+    # --- the loops ---
+
+    async def _poll(self) -> None:
+        while not self._is_stopping and self.engine.is_ready:
+            consumer = self._consumer()
+            if consumer is None:
+                return
+            try:
+                wait_seconds = await self._wait_for_room(consumer)
+                polled = await consumer.getmany(timeout_ms=int(wait_seconds * 1000))
+            except ConsumerStoppedError:
+                return
+            except NoOffsetForPartitionError as error:  # a new group, or one that Kafka forgot: from the beginning
+                await self._rewind(consumer, error.args[0])
+            except OffsetOutOfRangeError as error:
+                await self._lose_offsets(error)
+                return
+            except Exception as error:
+                logger.error("poll_failed", stage=self._stage, group=self._group, why=type(error).__name__, exc_info=error)
+                await asyncio.sleep(1.0)
+            else:
+                self._last_poll = self._clock()
+                if polled:
+                    await self.engine.submit([read_record(one) for records in polled.values() for one in records])
+
+    async def _wait_for_room(self, consumer: AIOKafkaConsumer) -> float:
+        """How long the next poll may wait. Without room the partitions are paused and polled all the same: membership stays."""
+        room = self.engine.room
+        if self._is_paused:
+            if await room.wait(FULL_POLL_SECONDS):
+                self._is_paused = False
+                consumer.resume(*consumer.paused())
+                return POLL_SECONDS
+            return 0.0
+        if room.is_full:
+            self._is_paused = True
+            consumer.pause(*consumer.assignment())
+            return 0.0
+        return POLL_SECONDS
+
+    async def _rewind(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await consumer.seek_to_beginning(partition)
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("rewind_failed", stage=self._stage, group=self._group, why=type(error).__name__)
+
+    async def _lose_offsets(self, error: OffsetOutOfRangeError) -> None:
+        """The broker does not have what comes next: jumping would lose documents in silence, so a person decides."""
+        for place, offset in dict(error.args[0]).items():
+            logger.critical(
+                "offset_out_of_range", stage=self._stage, group=self._group, topic=place.topic, partition=place.partition, offset=offset
+            )
+        await self._leave(exits.OFFSETS_LOST)
+
+    async def _tick(self) -> None:
+        while not self._is_stopping:
+            await asyncio.sleep(self._commit_seconds)
+            consumer = self._consumer()
+            if consumer is None or self._is_stopping:
+                return
+            marks = self.engine.marks()
+            if marks and await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS):
+                self.engine.committed(marks)
+            self.engine.publish_metrics()
+            self._lag.measure(consumer, self.engine.mark_of, self._clock())
+            if self.engine.is_stopped_by_refusals:
+                await self._leave(exits.REFUSALS)
+            silence = self._clock() - self._last_poll
+            if silence > self._longest_silence_seconds:
+                logger.critical("polling_stands_still", stage=self._stage, group=self._group, seconds=round(silence))
+                self._exit_process(exits.WATCHDOG)
+                self._last_poll = self._clock()
+
+    async def _leave(self, code: int) -> None:
+        """End the process in order: what is in flight is finished and committed first."""
+        self._is_stopping = True
+        marks = await self.engine.stop()
+        consumer = self._consumer()
+        if consumer is not None:
+            await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS)
+        self._exit_process(code)
+
+
+def read_record(one: object) -> Record:
+    """The client's record as ours; headers and bytes untouched."""
+    return Record(one.topic, one.partition, one.offset, one.key, one.value, one.headers, one.timestamp)  # type: ignore[attr-defined]
