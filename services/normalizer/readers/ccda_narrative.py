@@ -1,0 +1,148 @@
+"""The narrative of a CDA section as readable text: tables stay rows, lists stay items. References into it are looked up here."""
+
+import re
+from collections.abc import Iterable
+
+from lxml import etree
+
+from shared.formats.cda import Element
+
+_SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
+_BLOCKS = frozenset(
+    ("paragraph", "list", "item", "table", "caption", "p", "div", "ul", "ol", "li", "pre", "text", "section", "footnote")
+    + ("h1", "h2", "h3", "h4", "h5", "h6", "renderMultiMedia", "thead", "tbody", "tfoot", "tr", "blockquote", "center")
+)
+_LISTS = frozenset(("list", "ul", "ol"))
+_ITEMS = frozenset(("item", "li"))
+_ROW_GROUPS = frozenset(("thead", "tbody", "tfoot"))
+_UNSEEN = frozenset(("script", "style", "colgroup", "col", "head"))
+_IDENTIFIED = etree.XPath("//*[@ID]")
+
+
+def _name(element: Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def render(element: Element) -> str | None:
+    """The readable text, None when there is none. Deleted passages (`revised="delete"`) are left out."""
+    return "\n".join(_lines(element)) or None
+
+
+def render_inline(element: Element) -> str | None:
+    """The text on one line."""
+    line = _row(element) if _name(element) == "tr" else "; ".join(_lines(element))
+    return line or None
+
+
+def _lines(element: Element) -> list[str]:
+    if len(element) == 0:
+        return _folded(element.text) if _name(element) != "pre" else _kept(element)
+    if _name(element) == "pre":
+        return _kept(element)
+    lines: list[str] = []
+    inline: list[str] = [element.text or ""]
+    for child in element:
+        name = _name(child)
+        if name == "br":
+            _flush(inline, lines)
+        elif name in _BLOCKS:
+            _flush(inline, lines)
+            lines += _block(child, name)
+        elif name not in _UNSEEN and child.get("revised") != "delete":
+            _inline(child, inline, lines)
+        inline.append(child.tail or "")
+    _flush(inline, lines)
+    return lines
+
+
+def _inline(element: Element, inline: list[str], lines: list[str]) -> None:
+    """Text runs join what stands before and after them; blocks inside break the line."""
+    if len(element) == 0:
+        inline.append(element.text or "")
+        return
+    inner = _lines(element)
+    if not inner:
+        return
+    inline.append((" " if (element.text or "")[:1].isspace() else "") + inner[0])
+    if len(inner) > 1:
+        _flush(inline, lines)
+        lines += inner[1:-1]
+        inline.append(inner[-1])
+
+
+def _block(element: Element, name: str) -> list[str]:
+    if element.get("revised") == "delete":
+        return []
+    if name in _LISTS:
+        return [line for child in element for line in (_item(child) if _name(child) in _ITEMS else _lines(child))]
+    if name == "table":
+        return _table(element)
+    if name == "tr":
+        return [row] if (row := _row(element)) else []
+    return _item(element) if name in _ITEMS else _lines(element)
+
+
+def _item(element: Element) -> list[str]:
+    lines = _lines(element)
+    return [f"{'- ' if at == 0 else '  '}{line}" for at, line in enumerate(lines)]
+
+
+def _table(element: Element) -> list[str]:
+    lines: list[str] = []
+    for child in element:
+        name = _name(child)
+        if name in _ROW_GROUPS:
+            lines += _table(child)
+        elif name == "tr":
+            if row := _row(child):
+                lines.append(row)
+        elif name not in _UNSEEN:
+            lines += _lines(child)
+    return lines
+
+
+def _row(element: Element) -> str:
+    cells = ["; ".join(line.strip() for line in _lines(cell)) for cell in element if cell.get("revised") != "delete"]
+    return " | ".join(cells).rstrip() if any(cells) else ""
+
+
+def _flush(inline: list[str], lines: list[str]) -> None:
+    lines += _folded("".join(inline))
+    inline.clear()
+
+
+def _folded(text: str | None) -> list[str]:
+    folded = _SPACES.sub(" ", text).strip() if text else ""
+    return [folded] if folded else []
+
+
+def _kept(element: Element) -> list[str]:
+    return [line.rstrip() for line in "".join(_texts(element)).splitlines() if line.strip()]
+
+
+def _texts(element: Element) -> Iterable[str]:
+    return (str(one) for one in element.itertext())
+
+
+class References:
+    """Finds the narrative that an entry points at. The same ID twice in a file means the one in the entry's own section."""
+
+    def __init__(self, root: Element) -> None:
+        self._root = root
+        self._by_id: dict[str, list[Element]] | None = None
+
+    def text(self, reference: str | None, near: Element) -> str | None:
+        """The text behind `#id`; None when it leads nowhere in this document."""
+        if not reference:
+            return None
+        if self._by_id is None:
+            self._by_id = {}
+            found = _IDENTIFIED(self._root)
+            assert isinstance(found, list)  # an XPath for nodes gives a list
+            for one in found:
+                if isinstance(one, etree._Element):
+                    self._by_id.setdefault(str(one.get("ID")), []).append(one)
+        targets = self._by_id.get(reference.removeprefix("#"), [])
+        own = (one for one in targets if any(ancestor is near for ancestor in one.iterancestors()))
+        target = targets[0] if len(targets) == 1 else next(own, targets[0] if targets else None)
+        return render_inline(target) if target is not None else None
