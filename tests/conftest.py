@@ -12,7 +12,6 @@ import pytest
 
 from deploy.local.kafka import LocalKafka
 from deploy.local.postgres import LocalPostgres
-from shared.kafka import apply_topics
 from shared.postgres.migrations import migrate
 
 USED: dict[str, str] = {}
@@ -34,6 +33,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker with the topics of the house."""
+    from shared.kafka import apply_topics
+
     given = os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS")
     if given:
         USED["kafka"] = "TEST_KAFKA_BOOTSTRAP_SERVERS"
