@@ -7,7 +7,7 @@ from shared.delivery.producer import Producer, RecordTooLarge
 from shared.delivery.recorder import OutcomeRecorder
 from shared.delivery.records import Handler, Record
 from shared.delivery.refusals import RefusalLimits
-from shared.delivery.subscription import subscribe
+from shared.delivery.subscription import PartitionBatchSubscription, subscribe
 from shared.delivery.tracker import PartitionTracker
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "DeliveryEngine",
     "Handler",
     "OutcomeRecorder",
+    "PartitionBatchSubscription",
     "PartitionTracker",
     "Producer",
     "Record",

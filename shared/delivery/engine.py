@@ -63,7 +63,7 @@ class DeliveryEngine:
     ) -> None:
         self.stage = stage
         self.settings = settings
-        self.meters = Meters(stage)
+        self.meters = Meters(stage.value)
         self.partitions: dict[Place, PartitionLanes] = {}
         self.is_stopped_by_refusals = False
         self.in_flight = 0

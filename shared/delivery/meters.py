@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterable
 
 from shared import metrics
-from shared.outcomes import Failed, Outcomes, Reason, Rejected, Skipped, Stage
+from shared.outcomes import Failed, Outcomes, Reason, Rejected, Skipped
 
 
 class Meters:
     """Counts of one engine, written to `shared.metrics` by `publish`."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage.value
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._quarantined: Counter[str] = Counter()
         self._retries: Counter[str] = Counter()

@@ -5,23 +5,25 @@ running for ever, and its own check of the poll interval would never fire again.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.delivery import exits
 from shared.delivery.commits import Committer
 from shared.delivery.lag import LagMeter
 from shared.delivery.records import Record
 from shared.delivery.room import Room
+from shared.errors import Unavailable
 from shared.logs import get_logger
 
 POLL_SECONDS = 1.0
 FULL_POLL_SECONDS = 1.0  # between two empty polls while there is no room
-COMMIT_SECONDS = 10.0
+REQUEST_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 30_000
 REBALANCE_TIMEOUT_MS = 60_000
 REVOKE_SHARE = 0.6  # of the rebalance timeout, for work in flight
@@ -137,13 +139,31 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
         self._committer.abort()
         consumer = self._consumer()
         if consumer is not None:
-            await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS)
+            await self._committer.commit(consumer, marks, seconds=REQUEST_SECONDS)
         for task in self._tasks:  # a poll that hangs in a rebalance
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self.engine.publish_metrics()
         logger.info("consumer_stopped", stage=self._stage, group=self._group, offsets=len(marks))
+
+    async def seek(self, place: Place, offset: int | None) -> None:
+        """Poll a partition from another offset; None: from what is committed, else from the beginning. Raises Unavailable."""
+        consumer = self._consumer()
+        partition = TopicPartition(*place)
+        if consumer is None:
+            return
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                offset = await consumer.committed(partition) if offset is None else offset
+                if offset is None:
+                    await consumer.seek_to_beginning(partition)
+                else:
+                    consumer.seek(partition, offset)
+        except IllegalStateError:  # it has gone to somebody else meanwhile
+            return
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable("kafka", type(error).__name__) from error
 
     # --- rebalances; the client swallows exceptions that leave these ---
 
@@ -164,7 +184,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
         marks = await self.engine.revoked(places, wait_seconds=self._revoke_seconds)
         consumer = self._consumer()
         if consumer is not None:
-            await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS)
+            await self._committer.commit(consumer, marks, seconds=REQUEST_SECONDS)
         logger.info("partitions_revoked", stage=self._stage, group=self._group, count=len(places))
 
     # --- the loops ---
@@ -180,7 +200,8 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
             except ConsumerStoppedError:
                 return
             except NoOffsetForPartitionError as error:  # a new group, or one that Kafka forgot: from the beginning
-                await self._rewind(consumer, error.args[0])
+                with contextlib.suppress(Unavailable):
+                    await self.seek(tuple(error.args[0]), None)
             except OffsetOutOfRangeError as error:
                 await self._lose_offsets(error)
                 return
@@ -207,13 +228,6 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
             return 0.0
         return POLL_SECONDS
 
-    async def _rewind(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
-        try:
-            async with asyncio.timeout(COMMIT_SECONDS):
-                await consumer.seek_to_beginning(partition)
-        except (KafkaError, TimeoutError) as error:
-            logger.warning("rewind_failed", stage=self._stage, group=self._group, why=type(error).__name__)
-
     async def _lose_offsets(self, error: OffsetOutOfRangeError) -> None:
         """The broker does not have what comes next: jumping would lose documents in silence, so a person decides."""
         for place, offset in dict(error.args[0]).items():
@@ -229,7 +243,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
             if consumer is None or self._is_stopping:
                 return
             marks = self.engine.marks()
-            if marks and await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS):
+            if marks and await self._committer.commit(consumer, marks, seconds=REQUEST_SECONDS):
                 self.engine.committed(marks)
             self.engine.publish_metrics()
             self._lag.measure(consumer, self.engine.mark_of, self._clock())
@@ -247,7 +261,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
         marks = await self.engine.stop()
         consumer = self._consumer()
         if consumer is not None:
-            await self._committer.commit(consumer, marks, seconds=COMMIT_SECONDS)
+            await self._committer.commit(consumer, marks, seconds=REQUEST_SECONDS)
         self._exit_process(code)
 
 

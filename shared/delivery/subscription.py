@@ -17,6 +17,7 @@ from faststream.kafka.subscriber.specification import KafkaSubscriberSpecificati
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from shared.delivery import exits
+from shared.delivery.batches import MAX_BATCH, BatchEngine, BatchHandler, OnPoison, StartOffset
 from shared.delivery.engine import DeliveryEngine
 from shared.delivery.polling import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, Intake, Polling
 from shared.settings import ServiceSettings
@@ -124,3 +125,47 @@ def attach(
     polling.bind(lambda: subscriber.consumer)
     Registrator.subscriber(broker, subscriber, persistent=True)
     return polling
+
+
+class PartitionBatchSubscription:
+    """Lets `handler` consume all records of a partition in order, in batches, as a member of `group`.
+
+    The handler stores the offset with its effect and gives back where the partition stands; `start_offset` says the same when a
+    partition is assigned. Kafka's own commits follow at leisure, for lag meters. A record that makes the handler fail with anything
+    but `Unavailable` goes alone to `on_poison`, which stores the offset too.
+    """
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        *,
+        stage: str,
+        topics: Sequence[str],
+        group: str,
+        handler: BatchHandler,
+        on_poison: OnPoison,
+        settings: ServiceSettings,
+        start_offset: StartOffset | None = None,
+        max_batch: int = MAX_BATCH,
+        exit_process: Callable[[int], object] = exits.leave,
+        **consumer: Any,
+    ) -> None:
+        self.engine = BatchEngine(
+            stage=stage, handler=handler, on_poison=on_poison, start_offset=start_offset, settings=settings, max_batch=max_batch
+        )
+        self.polling = attach(
+            broker,
+            self.engine,
+            stage=stage,
+            topics=topics,
+            group=group,
+            commit_seconds=settings.commit_interval_seconds,
+            exit_process=exit_process,
+            consumer=consumer,
+        )
+        self.engine.bind(self.polling.seek)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether records are taken."""
+        return self.engine.is_ready
