@@ -82,6 +82,10 @@ class Event:
         """The same event with its data fetched from the content store."""
         return replace(self, data=data)
 
+    def pointing_at(self, ref: str) -> "Event":
+        """The same event with its data left in the content store (claim check); the value stays empty, null would be a tombstone."""
+        return replace(self, data=b"", contentref=ref)
+
 
 ATTRIBUTES: tuple[str, ...] = tuple(f.name for f in fields(Event) if f.name not in ("data", "contenttype", "traceparent"))
 _PLAIN = {"content-type": "contenttype", "traceparent": "traceparent"}

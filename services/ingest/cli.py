@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from services.ingest.core import named_patient
 from services.ingest.publishing import PublishReport, publish_paths
 from services.ingest.settings import Settings
-from shared.errors import Misconfigured, Unavailable
 
 FOUND_TROUBLE = 1
 USAGE = 2
@@ -31,31 +30,27 @@ def publish(
     patient: Annotated[str | None, typer.Option(help="Patient key (a UUID) for documents that do not name their patient.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Publish documents and wait until the broker has acknowledged every one of them.
+    """Publish documents and wait until the broker has acknowledged every one of them. Exit 1 when something could not be published.
 
     Hidden files and the documentation of a folder (SOURCES, README, LICENSE, NOTICE, CHANGELOG, COPYING at its top) are left out.
     """
     console = Console(stderr=True)
-    if patient is not None and not _is_key(patient):
+    if patient is not None and named_patient(patient) is None:
         console.print("--patient takes a patient key: a UUID, never a name or a number of the patient")
         raise typer.Exit(USAGE)
     platform = Settings().platform
-    try:
-        with Progress(console=console, transient=True, disable=as_json) as progress:
-            task = progress.add_task("publishing", total=None)
-            report = asyncio.run(
-                publish_paths(
-                    paths,
-                    bootstrap=platform.kafka_bootstrap_servers,
-                    content_url=platform.content_url,
-                    provider=provider,
-                    patient=patient.lower() if patient else None,
-                    on_published=lambda count: progress.update(task, completed=count),
-                )
+    with Progress(console=console, transient=True, disable=as_json) as progress:
+        task = progress.add_task("publishing", total=None)
+        report = asyncio.run(
+            publish_paths(
+                paths,
+                bootstrap=platform.kafka_bootstrap_servers,
+                content_url=platform.content_url,
+                provider=provider,
+                patient=named_patient(patient),
+                on_published=lambda count: progress.update(task, completed=count),
             )
-    except (Unavailable, Misconfigured) as error:
-        console.print(str(error))
-        raise typer.Exit(FOUND_TROUBLE) from error
+        )
     _show(report, console, as_json)
     raise typer.Exit(FOUND_TROUBLE if report.skipped or not report.count else 0)
 
@@ -67,10 +62,3 @@ def _show(report: PublishReport, console: Console, as_json: bool) -> None:
     console.print(f"published {report.count}")
     for line in report.skipped + report.ignored:
         console.print(f"left out  {line}", highlight=False, markup=False)
-
-
-def _is_key(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False

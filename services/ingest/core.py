@@ -2,12 +2,12 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.canonical.reading import Format, ProviderProfile
 from shared.formats import LightLook, cda, fhir, files, hl7v2
 from shared.formats.recognise import recognise
+from shared.formats.split import split
 from shared.identity import digest, document_id
 from shared.outcomes import Reason, Rejected
 
@@ -28,24 +28,16 @@ class Part(NamedTuple):
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """How one format is taken apart and looked at; neither raises, whatever the bytes."""
-
-    look: Callable[[bytes, ProviderProfile], LightLook]
-    split: Callable[[bytes], list[bytes]] = lambda content: [content]
-    refusal: Reason = Reason.EMPTY_CONTENT  # when splitting finds nothing
-
-
-READERS: dict[Format, Reader] = {
-    "hl7v2": Reader(hl7v2.light_identity, hl7v2.split_messages, Reason.MALFORMED_HL7),
-    "fhir": Reader(fhir.light_identity, fhir.split_resources),
-    "ccda": Reader(cda.light_identity),
-    "pdf": Reader(files.light_identity),
-    "image": Reader(files.light_identity),
-    "rtf": Reader(files.light_identity),
-    "text": Reader(files.light_identity),
-    "json": Reader(files.light_identity),
+# a light look at each format; none of them raises, whatever the bytes
+LOOKS: dict[Format, Callable[[bytes, ProviderProfile], LightLook]] = {
+    "hl7v2": hl7v2.light_identity,
+    "fhir": fhir.light_identity,
+    "ccda": cda.light_identity,
+    "pdf": files.light_identity,
+    "image": files.light_identity,
+    "rtf": files.light_identity,
+    "text": files.light_identity,
+    "json": files.light_identity,
 }
 
 
@@ -58,19 +50,19 @@ def take_in(
     """
     if is_blank(content):
         return Rejected(Reason.EMPTY_CONTENT)
-    reader = READERS.get(format := recognise(content, media_type))
-    if reader is None:
+    format = recognise(content, media_type)
+    if format not in LOOKS:
         return Rejected(Reason.UNKNOWN_FORMAT)
-    pieces = reader.split(content)
+    pieces = split(content, format)
     if not pieces:
-        return Rejected(reader.refusal)
+        return Rejected(Reason.MALFORMED_HL7, "MSH") if format == "hl7v2" else Rejected(Reason.EMPTY_CONTENT)
     if len(pieces) > max_parts:
         return Rejected(Reason.TOO_MANY_PARTS, f"part[{max_parts}]")
-    return [_identify(number, piece, format, reader, provider, patient_key) for number, piece in enumerate(pieces)]
+    return [_identify(number, piece, format, provider, patient_key) for number, piece in enumerate(pieces)]
 
 
-def _identify(number: int, content: bytes, format: Format, reader: Reader, provider: ProviderProfile, patient_key: str | None) -> Part:
-    look = reader.look(content, provider)
+def _identify(number: int, content: bytes, format: Format, provider: ProviderProfile, patient_key: str | None) -> Part:
+    look = LOOKS[format](content, provider)
     return Part(
         number,
         content,

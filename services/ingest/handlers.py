@@ -117,7 +117,7 @@ async def _take(cause: Event, ports: Ports, settings: Settings) -> list[Part] | 
             return Rejected(Reason.CONTENT_MISSING, "ce_contentref", facts)
     if len(content) > settings.max_bytes:
         return Rejected(Reason.CONTENT_TOO_LARGE, facts=replace(facts, size=len(content)))
-    taken = await ports.splitter.split(content, provider=provider, media_type=cause.contenttype, patient_key=named_patient(cause.subject))
+    taken = await ports.splitter.split(content, provider, cause.contenttype, named_patient(cause.subject))
     if isinstance(taken, Rejected):
         return replace(taken, facts=replace(facts, sha256=await digest_of(content), size=len(content)))
     return taken
