@@ -36,11 +36,11 @@ _PREFIX = re.compile(rb"[<\s/]([A-Za-z_][A-Za-z0-9_.-]{0,30}):[A-Za-z_]")
 _MAX_PREFIXES = 64
 _RECOVERABLE = (201, 5)  # libxml2: prefix without declaration; a second root
 # what stands at the root of a fragment without a namespace
-ROOTS = frozenset(
+STATEMENTS = frozenset(("observation", "act", "organizer", "procedure", "substanceAdministration", "supply", "encounter"))
+ROOTS = STATEMENTS | frozenset(
     (
         *("ClinicalDocument", "recordTarget", "patientRole", "author", "custodian", "participant", "relatedDocument", "documentationOf"),
         *("component", "structuredBody", "nonXMLBody", "section", "entry", "entryRelationship"),
-        *("observation", "act", "organizer", "procedure", "substanceAdministration", "supply", "encounter"),
     )
 )
 

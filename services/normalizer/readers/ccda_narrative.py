@@ -9,8 +9,24 @@ from shared.formats.cda import Element
 
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
 _BLOCKS = frozenset(
-    ("paragraph", "list", "item", "table", "caption", "p", "div", "ul", "ol", "li", "pre", "text", "section", "footnote")
-    + ("h1", "h2", "h3", "h4", "h5", "h6", "renderMultiMedia", "thead", "tbody", "tfoot", "tr", "blockquote", "center")
+    (
+        *(
+            "paragraph",
+            "list",
+            "item",
+            "table",
+            "caption",
+            "thead",
+            "tbody",
+            "tfoot",
+            "tr",
+            "text",
+            "section",
+            "footnote",
+            "renderMultiMedia",
+        ),
+        *("p", "div", "ul", "ol", "li", "pre", "blockquote", "center", "h1", "h2", "h3", "h4", "h5", "h6"),
+    )
 )
 _LISTS = frozenset(("list", "ul", "ol"))
 _ITEMS = frozenset(("item", "li"))

@@ -14,7 +14,8 @@ UCUM = "http://unitsofmeasure.org"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 # units that are UCUM for sure; others are kept as sent (https://ucum.org/ucum)
 _UCUM_ATOM = (
-    r"(?:[YZEPTGMkhdcmunpfaz]|da)?(?:g|L|l|m|s|mol|eq|osm|U|Pa|cal|J|Hz|V|W|kat|bar|m\[Hg\]|m\[H2O\]|Bq|Sv)|%|10[*^]-?\d+|\[[A-Za-z_'/]+\]|Cel|min|h|d|wk|mo|a|deg"
+    r"(?:[YZEPTGMkhdcmunpfaz]|da)?(?:g|L|l|m|s|mol|eq|osm|U|Pa|cal|J|Hz|V|W|kat|bar|m\[Hg\]|m\[H2O\]|Bq|Sv)"
+    r"|%|10[*^]-?\d+|\[[A-Za-z_'/]+\]|Cel|min|h|d|wk|mo|a|deg"
 )
 _UCUM_PART = rf"(?:(?:{_UCUM_ATOM})(?:[+-]?\d)?(?:\{{[^{{}}\s]*\}})?|\{{[^{{}}\s]*\}}|1)"
 _UCUM = re.compile(rf"/?{_UCUM_PART}(?:[./]{_UCUM_PART})*")
@@ -49,10 +50,10 @@ class Context:
         return None if element.get("representation") == "B64" else render_inline(element)
 
     def time(self, element: Element | None) -> str | None:
-        """The beginning of a TS or IVL_TS, with the precision it came with."""
+        """A TS, or the beginning of an IVL_TS, with the precision it came with."""
         if element is None:
             return None
-        for one in (element, child(element, "low"), child(element, "center"), child(element, "high")):
+        for one in (element, child(element, "low"), child(element, "center")):
             written = attribute(one, "value")
             if written is None:
                 continue
@@ -159,14 +160,11 @@ def _unit_code(unit: str | None, element: Element) -> Coding | None:
     return translated[0] if translated else None
 
 
-def _bound(element: Element | None) -> tuple[str | None, str | None]:
-    return attribute(element, "value"), attribute(element, "unit")
-
-
 def _range(element: Element, context: Context) -> Value:
     low, high = child(element, "low"), child(element, "high")
-    (least, unit), (most, other_unit) = _bound(low), _bound(high)
+    least, most = attribute(low, "value"), attribute(high, "value")
     if least and most:
+        unit = attribute(low, "unit") or attribute(high, "unit")
         shown = unit if unit != "1" else None
         return Value("range", text=f"{least}-{most}", unit=shown, unit_code=_unit_code(shown, element))
     if least and low is not None:
@@ -196,7 +194,7 @@ def read_reference_range(observation: Element, unit: str | None, context: Contex
         value = child(inner, "value")
         if text is None and value is not None:
             text = _range_text(value, unit, context)
-        if text:
+        if text and text not in found:
             found.append(text)
     return "; ".join(found) or None
 

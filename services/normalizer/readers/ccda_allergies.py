@@ -1,0 +1,99 @@
+"""Allergies and intolerances of CDA: history entries, and dietary preferences where food is meant. Negations stay negations."""
+
+from typing import Literal
+
+from services.normalizer.mappings.tables import load_table
+from services.normalizer.readers.ccda_history import Around, began, has_ended, own_status, says_none
+from services.normalizer.readers.ccda_values import Context, read_coding, wording
+from shared.canonical.elements import Coding, DietaryPreference, HistoryEntry
+from shared.formats.cda import Element, attribute, child, children, descend
+
+_TABLE = load_table("ccda_allergies")
+_CRITICALITY = "82606-5"
+_CRITICALITIES = {"CRITH": "high", "CRITL": "low"}
+# SNOMED CT severity; only what is beyond doubt counts as high criticality (as v2-to-FHIR does with AL1-4)
+_HIGH_SEVERITIES = ("24484000", "399166001")
+
+
+def read_allergy(observation: Element, around: Around, context: Context) -> tuple[HistoryEntry | None, DietaryPreference | None]:
+    """The statement as medical history and, where it concerns food, as a dietary preference."""
+    value = child(observation, "value")
+    kind = read_coding(value)
+    allergen, text = _read_allergen(observation, context)
+    finding = allergen or kind
+    text = text or (None if allergen else wording(value, context))
+    if allergen is None:
+        # without an allergen the narrative says what the type cannot ("No Known Allergies")
+        text = context.text(child(observation, "text")) or text
+    if finding is None and text is None:
+        return None, None
+    negated = around.is_negated or says_none(kind) or says_none(allergen)
+    criticality = _read_criticality(observation)
+    status = own_status(observation) or ("resolved" if has_ended(observation) else around.concern_status)
+    category, diet_kind = _classify(kind, allergen, is_none_known=negated and allergen is None)
+    history = HistoryEntry("allergy", finding, text, status, began(observation, context), negated, category, criticality)
+    if diet_kind is None:
+        return history, None
+    return history, DietaryPreference(diet_kind, finding, text, criticality, _read_reactions(observation, context), status, negated)
+
+
+def _read_allergen(observation: Element, context: Context) -> tuple[Coding | None, str | None]:
+    for participant in children(observation, "participant"):
+        entity = descend(participant, "participantRole", "playingEntity")
+        if entity is None:
+            continue
+        code = child(entity, "code")
+        coding, text = read_coding(code), wording(code, context) or context.text(child(entity, "name"))
+        if coding or text:
+            return coding, text
+    return None, None
+
+
+def _classify(
+    kind: Coding | None, allergen: Coding | None, *, is_none_known: bool
+) -> tuple[str | None, Literal["allergy", "intolerance"] | None]:
+    """Category and, for food, the kind of dietary preference. Words alone never make something food."""
+    code = kind.code if kind and kind.code else ""
+    if code in _TABLE["food_kinds"]:
+        return "food", "intolerance" if _TABLE["food_kinds"][code] == "intolerance" else "allergy"
+    if code in _TABLE["medication_types"]:
+        return "medication", None
+    if code in _TABLE["environment_types"]:
+        return "environment", None
+    codes = [one.code for each in (kind, allergen) if each for one in (each, *each.translations)]
+    if any(one in _TABLE["foods"] for one in codes):
+        return "food", "allergy"
+    # "no known allergies" of any kind says so of food too
+    return None, "allergy" if is_none_known and code in _TABLE["general_types"] else None
+
+
+def _read_criticality(observation: Element) -> str | None:
+    severe = False
+    for inner in _beneath(observation):
+        code = attribute(child(inner, "code"), "code")
+        value = attribute(child(inner, "value"), "code")
+        if code == _CRITICALITY and value in _CRITICALITIES:
+            return _CRITICALITIES[value]
+        severe = severe or (code == "SEV" and value in _HIGH_SEVERITIES)
+        severe = severe or any(
+            attribute(child(one, "code"), "code") == "SEV" and attribute(child(one, "value"), "code") in _HIGH_SEVERITIES
+            for one in _beneath(inner)
+        )
+    return "high" if severe else None
+
+
+def _beneath(observation: Element) -> list[Element]:
+    return [one for each in children(observation, "entryRelationship") for one in children(each, "observation")]
+
+
+def _read_reactions(observation: Element, context: Context) -> list[str]:
+    reactions: list[str] = []
+    for relationship in children(observation, "entryRelationship"):
+        inner = child(relationship, "observation")
+        if attribute(relationship, "typeCode") != "MFST" or inner is None:
+            continue
+        value = child(inner, "value")
+        text = attribute(value, "displayName") or wording(value, context) or context.text(child(inner, "text")) or context.text(value)
+        if text and text not in reactions:
+            reactions.append(text)
+    return reactions
