@@ -94,3 +94,17 @@ def named_patient(subject: str | None) -> str | None:
 def record_key(part: Part, provider_id: str) -> str:
     """The key on `document.received.v1`: the patient, else the document, else the bytes."""
     return part.patient_key or part.document_id or document_id(provider_id, f"sha256:{part.sha256}")
+
+
+def publishing_key(content: bytes, *, provider: ProviderProfile, media_type: str | None, patient_key: str | None) -> str | None:
+    """The key under which our own doors publish a document, so that one patient's documents keep their order: None when nothing is said."""
+    if patient_key is not None:
+        return patient_key
+    format = recognise(content, media_type)
+    if format not in LOOKS:
+        return None
+    pieces = split(content, format)
+    if not pieces:
+        return None
+    look = LOOKS[format](pieces[0], provider)
+    return look.patient_key or look.document_id

@@ -3,20 +3,27 @@
 import asyncio
 import mimetypes
 import os
+import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-import stamina
-
+from services.ingest.core import publishing_key
 from services.ingest.settings import Settings
+from shared.canonical.reading import ProviderProfile
 from shared.content_store import ContentStore
+from shared.delivery.backoff import pause_seconds
 from shared.delivery.producer import Producer
 from shared.errors import Unavailable
 from shared.events import Event, EventType, new_event, write_headers
+from shared.providers import load_directory
 from shared.topics import PUBLISHED
+
+R = TypeVar("R")
 
 STDIN = "-"
 AT_ONCE = 128  # small documents on their way to the broker
@@ -55,13 +62,28 @@ class Source:
     provider_id: str
 
 
-async def publish_document(event: Event, sender: Sender, contents: Keeper, *, claim_check_bytes: int) -> str:
-    """Publish one event: large data goes to the content store first. Returns coordinates once the broker has acknowledged."""
-    if len(event.data) > claim_check_bytes:
-        ref = await contents.put(event.data)
-        event = event.pointing_at(ref)
-    # a patient's documents keep their order when the publisher names the patient; others are spread
-    return await sender.send(PUBLISHED.name, (event.subject or event.id).encode(), event.data, write_headers(event))
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """How our own doors publish: large data to the content store first, one patient's documents under one key."""
+
+    sender: Sender
+    contents: Keeper
+    profile: Callable[[str], ProviderProfile]
+    settings: Settings
+
+    async def prepare(self, event: Event) -> tuple[bytes, Event]:
+        """The record's key and the event as it travels. Raises Unavailable."""
+        key = None
+        if len(event.data) <= self.settings.inline_bytes:
+            profile = self.profile(event.providerid or self.settings.default_provider_id)
+            key = publishing_key(event.data, provider=profile, media_type=event.contenttype, patient_key=event.subject)
+        if len(event.data) > self.settings.claim_check_bytes:
+            event = event.pointing_at(await self.contents.put(event.data))
+        return (key or event.subject or event.id).encode(), event
+
+    async def send(self, key: bytes, event: Event) -> str:
+        """Coordinates, once the broker has acknowledged the event. Raises Unavailable."""
+        return await self.sender.send(PUBLISHED.name, key, event.data, write_headers(event))
 
 
 async def publish_paths(
@@ -81,71 +103,88 @@ async def publish_paths(
     settings = Settings()
     contents = ContentStore.open(content_url or settings.platform.content_url)
     sources, report = find_sources(paths, provider=provider, default_provider=settings.default_provider_id)
+    profile = load_directory(settings.platform.providers_file, settings.platform.clinics_file).profile
     sender = Producer([one.strip() for one in bootstrap.split(",")], name="publish")
     await sender.start()
     try:
-        await _Publication(sender, contents, settings, patient, on_published).run(sources, report)
+        await _Publication(Publisher(sender, contents, profile, settings), patient, on_published).run(sources, report)
     finally:
         await sender.stop()
     return report
 
 
 class _Publication:
-    """One run over many files; small ones go side by side, large ones one after the other, so that memory stays bounded."""
+    """One run over many files: each key keeps the order of its files, different keys go side by side."""
 
-    def __init__(
-        self, sender: Sender, contents: Keeper, settings: Settings, patient: str | None, on_published: Callable[[int], None] | None
-    ) -> None:
-        self._sender = sender
-        self._contents = contents
-        self._settings = settings
+    def __init__(self, publisher: Publisher, patient: str | None, on_published: Callable[[int], None] | None) -> None:
+        self._publisher = publisher
         self._patient = patient
         self._on_published = on_published
-        self._large = asyncio.Lock()
         self._count = 0
 
     async def run(self, sources: list[Source], report: PublishReport) -> None:
         """Publish all, in windows; what cannot be read or is too large is named in the report."""
         for start in range(0, len(sources), AT_ONCE):
-            some = sources[start : start + AT_ONCE]
-            for one, result in zip(some, await asyncio.gather(*map(self._publish, some), return_exceptions=True), strict=True):
-                if isinstance(result, BaseException):
-                    raise result
-                if isinstance(result, Event):
-                    report.events.append(result.id)
-                else:
-                    report.skipped.append(f"{one.path or 'standard input'}: {result}")
+            tasks: list[asyncio.Task[None]] = []
+            try:
+                await self._begin(sources[start : start + AT_ONCE], tasks, report)
+            finally:
+                failures = [one for one in await asyncio.gather(*tasks, return_exceptions=True) if one is not None]
+            if failures:
+                raise failures[0]
         report.count = len(report.events)
 
-    async def _publish(self, source: Source) -> Event | str:
-        """The event that was acknowledged, or why there is none."""
+    async def _begin(self, sources: list[Source], tasks: list[asyncio.Task[None]], report: PublishReport) -> None:
+        """Read files one after the other and let each go as soon as the one before it under its key is acknowledged."""
+        lanes: dict[bytes, asyncio.Task[None]] = {}
+        for source in sources:
+            read = await self._read(source)
+            if isinstance(read, str):
+                report.skipped.append(f"{source.path or 'standard input'}: {read}")
+                continue
+            key, event = await _persist(partial(self._publisher.prepare, read))
+            lanes[key] = asyncio.create_task(self._send(key, event, lanes.get(key)))
+            tasks.append(lanes[key])
+            report.events.append(event.id)
+
+    async def _read(self, source: Source) -> Event | str:
+        """The event of a file, or why there is none."""
+        limit = self._publisher.settings.max_bytes
         try:
-            is_large = source.path is not None and source.path.stat().st_size > self._settings.claim_check_bytes
-            if not is_large:
-                return await self._publish_content(source)
-            async with self._large:
-                return await self._publish_content(source)
+            content = await asyncio.to_thread(_read, source.path, limit + 1)
         except OSError as error:
             return f"cannot be read ({type(error).__name__})"
-
-    async def _publish_content(self, source: Source) -> Event | str:
-        content = await asyncio.to_thread(_read, source.path, self._settings.max_bytes + 1)
-        if len(content) > self._settings.max_bytes:
-            return f"larger than {self._settings.max_bytes} bytes"
-        event = new_event(
+        if len(content) > limit:
+            return f"larger than {limit} bytes"
+        return new_event(
             EventType.DOCUMENT_PUBLISHED,
             content,
             providerid=source.provider_id,
             subject=self._patient,
             contenttype=mimetypes.guess_type(source.path.name)[0] if source.path else None,
         )
-        async for attempt in stamina.retry_context(on=Unavailable, attempts=None, timeout=RETRY_SECONDS):
-            with attempt:
-                await publish_document(event, self._sender, self._contents, claim_check_bytes=self._settings.claim_check_bytes)
+
+    async def _send(self, key: bytes, event: Event, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await _persist(partial(self._publisher.send, key, event))
         self._count += 1
         if self._on_published:
             self._on_published(self._count)
-        return event
+
+
+async def _persist(call: Callable[[], Awaitable[R]]) -> R:
+    """Wait for an outage to pass, two minutes at most; raises Unavailable."""
+    until = time.monotonic() + RETRY_SECONDS
+    tries = 0
+    while True:
+        try:
+            return await call()
+        except Unavailable as outage:
+            if time.monotonic() > until:
+                raise
+            tries += 1
+            await asyncio.sleep(pause_seconds(tries, outage, random.random, longest=5.0))
 
 
 def find_sources(paths: list[Path], *, provider: str | None, default_provider: str) -> tuple[list[Source], PublishReport]:

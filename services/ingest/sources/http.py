@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.ingest.core import is_blank, named_patient
-from services.ingest.publishing import Keeper, Sender, publish_document
+from services.ingest.publishing import Publisher
 from services.ingest.settings import Settings
 from services.ingest.sources.problems import PRIVATE, Problem, unavailable
 from services.ingest.status import StatusSource
@@ -38,11 +38,14 @@ logger = get_logger(__name__)
 class Door:
     """What the routes need; `app.py` supplies adapters, tests supply fakes."""
 
-    sender: Sender
-    contents: Keeper
+    publisher: Publisher
     status: StatusSource
     is_known_provider: Callable[[str], bool]
-    settings: Settings
+
+    @property
+    def settings(self) -> Settings:
+        """The bounds."""
+        return self.publisher.settings
 
 
 def document_routes(door: Door) -> list[Route]:
@@ -78,7 +81,7 @@ async def _submit(request: Request, door: Door, bodies: "_Bodies") -> Response:
     provider_id = _header(request, "provider-id", PROVIDER_ID) or settings.default_provider_id
     if not door.is_known_provider(provider_id):
         raise Problem(403, "unknown_provider", "This provider is not configured here.")
-    key = _header(request, "idempotency-key", IDEMPOTENCY_KEY)
+    resend_key = _header(request, "idempotency-key", IDEMPOTENCY_KEY)
     patient = headers.get("patient-key")
     if patient is not None and named_patient(patient) is None:
         raise Problem(400, "invalid_header", "Patient-Key takes a patient key: a UUID.")
@@ -95,7 +98,7 @@ async def _submit(request: Request, door: Door, bodies: "_Bodies") -> Response:
         event = new_event(
             EventType.DOCUMENT_PUBLISHED,
             content,
-            id=_event_id(provider_id, key, sha256),
+            id=_event_id(provider_id, resend_key, sha256),
             sha256=sha256,
             source="urn:healthrecords:http",
             providerid=provider_id,
@@ -105,7 +108,8 @@ async def _submit(request: Request, door: Door, bodies: "_Bodies") -> Response:
         )
         try:
             async with asyncio.timeout(settings.publish_seconds):
-                await publish_document(event, door.sender, door.contents, claim_check_bytes=settings.claim_check_bytes)
+                key, event = await door.publisher.prepare(event)
+                await door.publisher.send(key, event)
         except TimeoutError:
             raise unavailable(RETRY_AFTER_SECONDS) from None
     location = f"{SUBMIT_PATH}/{event.id}"
@@ -121,9 +125,9 @@ async def _show(request: Request, door: Door) -> Response:
     return _json(200, {"id": id, "state": status.state, "outcomes": status.outcomes}, {})
 
 
-def _event_id(provider_id: str, key: str | None, sha256: str) -> str:
+def _event_id(provider_id: str, resend_key: str | None, sha256: str) -> str:
     """Fresh, or the same again for a resend. The digest is part of it: a key used for another document never mixes the two up."""
-    return str(uuid.uuid4() if key is None else uuid.uuid5(NAMESPACE, f"http|{provider_id}|{key}|{sha256}"))
+    return str(uuid.uuid4() if resend_key is None else uuid.uuid5(NAMESPACE, f"http|{provider_id}|{resend_key}|{sha256}"))
 
 
 def _header(request: Request, name: str, form: re.Pattern[str]) -> str | None:

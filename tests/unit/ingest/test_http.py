@@ -7,10 +7,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from services.ingest.publishing import Publisher
 from services.ingest.settings import Settings
 from services.ingest.sources import http
 from services.ingest.sources.http import Door, document_routes
 from services.ingest.status import DocumentStatus
+from shared.canonical.reading import ProviderProfile
 from shared.content_store import reference_to
 from shared.errors import Unavailable
 from shared.events import EventType
@@ -41,7 +43,7 @@ class World:
         self.sender = MemorySender()
         self.contents = MemoryContentStore()
         self.status = FixedStatus()
-        door = Door(self.sender, self.contents, self.status, is_known, Settings(**settings))
+        door = Door(Publisher(self.sender, self.contents, ProviderProfile, Settings(**settings)), self.status, is_known)
         self.app = Starlette(routes=document_routes(door))
 
     async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:

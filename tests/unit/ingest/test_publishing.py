@@ -111,6 +111,14 @@ class TestPublishing:
 
         assert (PATIENT, PATIENT.encode()) == (sender.events[0].subject, sender.sent[0][1])
 
+    def test_files_of_one_document_keep_their_order(self, tmp_path: Path, sender: MemoryProducer) -> None:
+        for number in range(20):
+            (tmp_path / f"{number:02}").write_bytes(b"%d" % number)
+        sender.fail = 2
+        publish([tmp_path], patient=PATIENT)
+
+        assert [b"%d" % number for number in range(20)] == [event.data for event in sender.events]
+
     def test_large_files_go_by_reference(self, tmp_path: Path, sender: MemoryProducer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("INGEST_CLAIM_CHECK_BYTES", "4")
         (tmp_path / "large").write_bytes(b"large")
