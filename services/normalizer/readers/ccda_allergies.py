@@ -21,16 +21,17 @@ def read_allergy(observation: Element, around: Around, context: Context) -> tupl
     kind = read_coding(value)
     allergen, text = _read_allergen(observation, context)
     finding = allergen or kind
-    text = text or (None if allergen else wording(value, context))
-    if allergen is None:
+    if allergen is None and text is None:
         # without an allergen the narrative says what the type cannot ("No Known Allergies")
-        text = context.text(child(observation, "text")) or text
+        text = context.text(child(observation, "text")) or wording(value, context)
     if finding is None and text is None:
         return None, None
     negated = around.is_negated or says_none(kind) or says_none(allergen)
     criticality = _read_criticality(observation)
     status = own_status(observation) or ("resolved" if has_ended(observation) else around.concern_status)
-    category, diet_kind = _classify(kind, allergen, is_none_known=negated and allergen is None)
+    # C32 has the type in code and may have the substance in value
+    kinds = [one for one in (kind, read_coding(child(observation, "code"))) if one]
+    category, diet_kind = _classify(kinds, allergen, is_none_known=negated and allergen is None)
     history = HistoryEntry("allergy", finding, text, status, began(observation, context), negated, category, criticality)
     if diet_kind is None:
         return history, None
@@ -43,28 +44,30 @@ def _read_allergen(observation: Element, context: Context) -> tuple[Coding | Non
         if entity is None:
             continue
         code = child(entity, "code")
-        coding, text = read_coding(code), wording(code, context) or context.text(child(entity, "name"))
+        # the display before the original text: references to the wrong cell are copied from sample to sample ("Hives")
+        coding = read_coding(code)
+        text = attribute(code, "displayName") or context.text(child(entity, "name")) or wording(code, context)
         if coding or text:
             return coding, text
     return None, None
 
 
 def _classify(
-    kind: Coding | None, allergen: Coding | None, *, is_none_known: bool
+    kinds: list[Coding], allergen: Coding | None, *, is_none_known: bool
 ) -> tuple[str | None, Literal["allergy", "intolerance"] | None]:
     """Category and, for food, the kind of dietary preference. Words alone never make something food."""
-    code = kind.code if kind and kind.code else ""
-    if code in _TABLE["food_kinds"]:
-        return "food", "intolerance" if _TABLE["food_kinds"][code] == "intolerance" else "allergy"
-    if code in _TABLE["medication_types"]:
-        return "medication", None
-    if code in _TABLE["environment_types"]:
-        return "environment", None
-    codes = [one.code for each in (kind, allergen) if each for one in (each, *each.translations)]
+    for code in (one.code or "" for one in kinds):
+        if code in _TABLE["food_kinds"]:
+            return "food", "intolerance" if _TABLE["food_kinds"][code] == "intolerance" else "allergy"
+        if code in _TABLE["medication_types"]:
+            return "medication", None
+        if code in _TABLE["environment_types"]:
+            return "environment", None
+    codes = [one.code for each in (*kinds, allergen) if each for one in (each, *each.translations)]
     if any(one in _TABLE["foods"] for one in codes):
         return "food", "allergy"
     # "no known allergies" of any kind says so of food too
-    return None, "allergy" if is_none_known and code in _TABLE["general_types"] else None
+    return None, "allergy" if is_none_known and any(one.code in _TABLE["general_types"] for one in kinds) else None
 
 
 def _read_criticality(observation: Element) -> str | None:

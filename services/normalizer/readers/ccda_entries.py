@@ -23,6 +23,7 @@ _KINDS: dict[str, str] = load_table("ccda_templates")["entries"]
 _PRIORITY = {kind: at for at, kind in reversed(list(enumerate(_KINDS.values())))}
 _SECTIONS: dict[str, str] = load_table("ccda_sections")["kinds"]
 _STATUSES = load_table("ccda_statuses")
+_NARRATIVE = "narrative"  # of sections whose entries are not read
 _MEASURED = ("quantity", "range", "ratio")
 _DONE = ("EVN", None)
 _MEDICATION_MOODS = ("EVN", "INT", None)  # a prescription in a medication list is an intent
@@ -63,8 +64,13 @@ def read_loose_statement(root: Element, context: Context, findings: Findings) ->
     _read_statement(root, Around(None), context, findings)
 
 
-def _template_kind(statement: Element) -> str | None:
+def _template_kind(statement: Element, section_kind: str | None) -> str | None:
+    """What the templates say; of several contradicting ones the section's (vendors put allergy templates on problems)."""
     kinds = [kind for one in children(statement, "templateId") if (kind := _KINDS.get(attribute(one, "root") or ""))]
+    if section_kind == _NARRATIVE and "nutrition" not in kinds:
+        return _NARRATIVE
+    if section_kind in kinds:
+        return section_kind
     return min(kinds, key=lambda one: _PRIORITY[one]) if kinds else None
 
 
@@ -74,7 +80,7 @@ def _is_negated(statement: Element) -> bool:
 
 def _read_statement(statement: Element, around: Around, context: Context, findings: Findings) -> None:
     name = local_name(statement)
-    kind = _template_kind(statement)
+    kind = _template_kind(statement, around.section_kind)
     if _is_negated(statement):
         around = replace(around, is_negated=True)
     match name:

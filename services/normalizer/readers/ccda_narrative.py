@@ -119,7 +119,7 @@ def _table(element: Element) -> list[str]:
 
 def _row(element: Element) -> str:
     cells = ["; ".join(line.strip() for line in _lines(cell)) for cell in element if cell.get("revised") != "delete"]
-    return " | ".join(cells).rstrip() if any(cells) else ""
+    return " | ".join(cells).rstrip(" |") if any(cells) else ""
 
 
 def _flush(inline: list[str], lines: list[str]) -> None:

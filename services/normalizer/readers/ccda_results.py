@@ -21,7 +21,9 @@ def read_results(observation: Element, status: str | None, effective: str | None
     elif coding is not None and coding.display is None:
         coding.display = shown
     values = [read_value(one, context) for one in children(observation, "value")] or [Value()]
-    if coding is None and all(one.kind == "none" for one in values):
+    if coding is None:
+        if any(one.kind != "none" for one in values):
+            context.warn("result_without_code")  # nobody can say what was measured; the narrative has it
         return []
     written = attribute(child(observation, "statusCode"), "code") or status
     time = child(observation, "effectiveTime")

@@ -19,6 +19,7 @@ _UCUM_ATOM = (
 )
 _UCUM_PART = rf"(?:(?:{_UCUM_ATOM})(?:[+-]?\d)?(?:\{{[^{{}}\s]*\}})?|\{{[^{{}}\s]*\}}|1)"
 _UCUM = re.compile(rf"/?{_UCUM_PART}(?:[./]{_UCUM_PART})*")
+_NULL_FLAVORS = frozenset(("UNK", "NI", "NA", "OTH", "NAV", "ASKU", "NASK", "MSK"))  # written as codes by some
 MAX_WARNINGS = 100
 
 
@@ -81,7 +82,7 @@ def read_coding(element: Element | None) -> Coding | None:
 
 def _plain_coding(element: Element) -> Coding | None:
     code = attribute(element, "code")
-    if code is None:
+    if code is None or code in _NULL_FLAVORS:
         return None
     oid = attribute(element, "codeSystem")
     system: str | None
