@@ -21,8 +21,11 @@ from shared.errors import Unavailable
 from shared.events import EventType, new_event
 from shared.identity import NAMESPACE
 from shared.logs import get_logger
+from shared.metrics import HTTP_REQUESTS
+from shared.outcomes import Stage
 
 SUBMIT_PATH = "/v1/documents"
+STATUS_PATH = "/v1/documents/{id}"
 BUFFERED_BYTES = 256 << 20  # bodies held at once, over all requests
 RETRY_AFTER_SECONDS = 5
 PROVIDER_ID = re.compile(r"[!-~]{1,128}")
@@ -53,25 +56,26 @@ def document_routes(door: Door) -> list[Route]:
     bodies = _Bodies(door.settings)
 
     async def post_document(request: Request) -> Response:
-        return await _answered(_submit(request, door, bodies))
+        return await _answered(SUBMIT_PATH, _submit(request, door, bodies))
 
     async def get_document(request: Request) -> Response:
-        return await _answered(_show(request, door))
+        return await _answered(STATUS_PATH, _show(request, door))
 
-    return [Route(SUBMIT_PATH, post_document, methods=["POST"]), Route(SUBMIT_PATH + "/{id}", get_document, methods=["GET"])]
+    return [Route(SUBMIT_PATH, post_document, methods=["POST"]), Route(STATUS_PATH, get_document, methods=["GET"])]
 
 
-async def _answered(answer: Awaitable[Response]) -> Response:
-    """Problems and outages as problem details."""
+async def _answered(route: str, answer: Awaitable[Response]) -> Response:
+    """Problems and outages as problem details; every answer is counted, every refusal is one line."""
     try:
-        return await answer
+        response = await answer
     except Problem as problem:
-        refusal = problem
+        logger.info("request_refused", route=route, http_status=problem.status, reason=problem.code)
+        response = problem.response()
     except Unavailable as outage:
-        logger.warning("request_put_off", target=outage.target, why=outage.why)
-        refusal = unavailable(RETRY_AFTER_SECONDS)
-    logger.info("request_refused", http_status=refusal.status, reason=refusal.code)
-    return refusal.response()
+        logger.warning("request_put_off", route=route, http_status=503, target=outage.target, why=outage.why)
+        response = unavailable(RETRY_AFTER_SECONDS).response()
+    HTTP_REQUESTS.labels(Stage.INGEST, route, str(response.status_code)).inc()
+    return response
 
 
 async def _submit(request: Request, door: Door, bodies: "_Bodies") -> Response:
