@@ -46,7 +46,8 @@ def main() -> int:
             time.sleep(0.02)
             if time.monotonic() > deadline:
                 child.kill()
-    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+    code = int(child.returncode)
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
