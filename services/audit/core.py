@@ -16,12 +16,6 @@ import orjson
 from shared.identity import outcome_id
 from shared.outcomes import TERMINAL, OutcomeRecorded, Status, decode_outcome
 
-COLUMNS = (
-    ["id", "patient_id", "document_id", "action", "timestamp", "status", "details", "stage", "reason", "where", "platform", "external_id"]
-    + ["provider", "attempt", "duration_ms", "correlation_id", "replay_id", "mapping_version", "topic", "partition", "offset", "part"]
-    + ["passed_on", "origin", "clinic_id", "destination_id", "document_type", "source_version", "format", "sha256", "size", "rule"]
-    + ["warnings", "is_terminal"]
-)  # in the order of `append_outcomes` in queries.sql
 MAX_INT = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
 MAX_TEXT = 300  # ids, codes and paths are shorter; longer ones are cut
@@ -31,7 +25,7 @@ STAGE = "audit"  # in the desk's rows about records that audit itself could not 
 _WORD = re.compile(r"[a-z][a-z_]{0,39}")
 _PLACE = re.compile(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}")
 
-Row = tuple[Any, ...]  # in the order of COLUMNS
+Row = tuple[Any, ...]  # in the order of `append_outcomes` (or of the other statement it is for) in queries.sql
 
 
 @dataclass(frozen=True, slots=True)
