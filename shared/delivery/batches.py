@@ -1,6 +1,7 @@
 """The delivery engine, second form: all records of a partition in order, in batches, for effects that keep the offset themselves."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from shared.delivery.backoff import pause_seconds
 from shared.delivery.meters import Meters
 from shared.delivery.records import Record
-from shared.delivery.room import Room, settle
+from shared.delivery.room import Room
 from shared.errors import Unavailable
 from shared.logs import defect_of, get_logger
 from shared.settings import ServiceSettings
@@ -34,7 +35,20 @@ logger = get_logger(__name__)
 class Queue:
     """What one partition has waiting in one assignment."""
 
-    __slots__ = ("committed", "dirty_since", "is_active", "is_busy", "is_positioned", "mark", "next", "place", "records", "task", "wake")
+    __slots__ = (
+        "committed",
+        "dirty_since",
+        "gone",
+        "is_active",
+        "is_busy",
+        "is_positioned",
+        "mark",
+        "next",
+        "place",
+        "records",
+        "task",
+        "wake",
+    )
 
     def __init__(self, place: Place, *, is_positioned: bool) -> None:
         self.place = place
@@ -47,6 +61,7 @@ class Queue:
         self.committed: int | None = None
         self.dirty_since: float | None = None
         self.wake = asyncio.Event()
+        self.gone = asyncio.Event()  # the partition was taken away
         self.task: asyncio.Task[None] | None = None
 
 
@@ -178,6 +193,7 @@ class BatchEngine:
         tasks = [one.task for one in queues if one.task is not None]
         for queue in queues:
             queue.is_active = False
+            queue.gone.set()
             queue.wake.set()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
@@ -205,7 +221,8 @@ class BatchEngine:
         pauses = 0
         while queue.is_active:
             try:
-                return await act()
+                await act()
+                return
             except Unavailable as error:
                 outage = error
             except Exception as error:
@@ -217,8 +234,10 @@ class BatchEngine:
                 logger.warning(
                     "batch_put_off", stage=self.stage, **_where(queue.place), attempt=pauses, target=outage.target, why=outage.why
                 )
-            queue.wake.clear()
-            await _sleep(queue, pause_seconds(pauses, outage, self._chance, longest=self.settings.retry_max_seconds))
+            pause = pause_seconds(pauses, outage, self._chance, longest=self.settings.retry_max_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await queue.gone.wait()
 
     async def _position(self, queue: Queue) -> None:
         assert self._start_offset is not None
@@ -293,15 +312,3 @@ class BatchEngine:
 
 def _where(place: tuple[str, int]) -> dict[str, object]:
     return {"topic": place[0], "partition": place[1]}
-
-
-async def _sleep(queue: Queue, seconds: float) -> None:
-    """Sleep, but wake when the partition is taken away."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(seconds, settle, waiter)
-    try:
-        while not waiter.done() and queue.is_active:
-            await asyncio.wait([waiter], timeout=0.2)
-    finally:
-        timer.cancel()

@@ -22,7 +22,7 @@ from shared.delivery.room import Room, settle
 from shared.delivery.schedule import Schedule
 from shared.errors import Unavailable
 from shared.logs import defect_of, get_logger
-from shared.outcomes import Failed, Outcomes, Rejected, Stage
+from shared.outcomes import Failed, Outcome, Outcomes, Rejected, Stage
 from shared.settings import ServiceSettings
 
 Place = tuple[str, int]  # topic, partition
@@ -248,9 +248,16 @@ class DeliveryEngine:
             outcomes = lane.outcomes
             if outcomes is None:
                 lane.attempt += 1
-                outcomes = lane.outcomes = await self._handle(record)
-            duration_ms = round((self._clock() - began) * 1000)
-            await self._recorder.record(record, outcomes, attempt=lane.attempt, duration_ms=duration_ms)
+                try:
+                    outcomes = await self._handler(record) or [Failed("NoOutcome")]
+                except Unavailable:
+                    raise
+                except (Exception, asyncio.CancelledError) as error:
+                    if _is_cancelled():  # this worker itself, not something inside the handler
+                        raise
+                    outcomes = [Failed(defect_of(error))]
+                lane.outcomes = outcomes
+            await self._recorder.record(record, outcomes, attempt=lane.attempt, duration_ms=int((self._clock() - began) * 1000))
         except Unavailable as outage:
             self._put_off(lane, outage)
             return False
@@ -260,41 +267,31 @@ class DeliveryEngine:
             return False
         return self._finish(lane, record, outcomes)
 
-    async def _handle(self, record: Record) -> Outcomes:
-        """The handler's outcomes, or `Failed` when it has a defect. Raises Unavailable."""
-        try:
-            outcomes = await self._handler(record)
-        except Unavailable:
-            raise
-        except Exception as error:
-            return [Failed(defect_of(error))]
-        except asyncio.CancelledError as error:
-            if self._is_cancelled():
-                raise
-            return [Failed(defect_of(error))]  # something inside the handler was cancelled, not this worker
-        return outcomes or [Failed("NoOutcome")]
-
-    def _is_cancelled(self) -> bool:
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-
     def _finish(self, lane: Lane, record: Record, outcomes: Outcomes) -> bool:
         partition = lane.partition
-        self.meters.note(outcomes, self._clock() - lane.began)
         if self._gate.breakers:
             self._gate.succeed(lane, outcomes)
+        refused = failed = 0
         for one in outcomes:
-            if isinstance(one, Rejected):
-                logger.warning("record_rejected", **self._place(record), reason=one.reason.value, where=one.where, attempt=lane.attempt)
-            elif isinstance(one, Failed):
-                logger.error("record_failed", **self._place(record), defect=one.defect, attempt=lane.attempt)
+            kind = type(one)
+            if kind is Rejected or kind is Failed:
+                refused += 1
+                failed += kind is Failed
+                self._log_refusal(record, one, lane.attempt)
+        self.meters.note(outcomes, self._clock() - lane.began)
         if partition.is_dropped:  # while this was in flight: its next owner does it again
             return False
         has_more = partition.finish(lane, record.offset)
         self.room.release(record)
-        if self._guard.is_too_much(partition, outcomes):
+        if self._guard.is_too_much(partition, len(outcomes), refused, failed):
             self._stop_by_refusals(partition)
         return has_more
+
+    def _log_refusal(self, record: Record, outcome: Outcome, attempt: int) -> None:
+        if isinstance(outcome, Rejected):
+            logger.warning("record_rejected", **self._place(record), reason=outcome.reason.value, where=outcome.where, attempt=attempt)
+        elif isinstance(outcome, Failed):
+            logger.error("record_failed", **self._place(record), defect=outcome.defect, attempt=attempt)
 
     def _put_off(self, lane: Lane, outage: Unavailable) -> None:
         """The head stays where it is and is tried again: after a pause of its own, or when the breaker of its target says so."""
@@ -319,3 +316,8 @@ class DeliveryEngine:
 
     def _place(self, record: Record) -> dict[str, object]:
         return {"stage": self.stage.value, "topic": record.topic, "partition": record.partition, "offset": record.offset}
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from shared import metrics
-from shared.outcomes import Failed, Outcomes, Reason, Rejected, Skipped
+from shared.outcomes import Done, Outcomes, Reason, Rejected, Skipped, Status, Unchanged
+
+REFUSED = frozenset([Status.REJECTED, Status.FAILED])  # their records lie in quarantine
 
 
 class Meters:
@@ -12,8 +14,7 @@ class Meters:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._outcomes: Counter[tuple[str, str]] = Counter()
-        self._quarantined: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[Status, Reason | None]] = Counter()
         self._retries: Counter[str] = Counter()
         self._durations: list[float] = []
         self._in_flight = metrics.IN_FLIGHT.labels(self._stage)
@@ -27,16 +28,15 @@ class Meters:
         """One record is done."""
         self.done += 1
         self._durations.append(seconds)
+        counts = self._outcomes
         for one in outcomes:
-            if isinstance(one, (Rejected, Skipped)):
-                reason = one.reason.value
-            elif isinstance(one, Failed):
-                reason = Reason.DEFECT.value
+            kind = type(one)
+            if kind is Done or kind is Unchanged:
+                counts[one.status, None] += 1
+            elif isinstance(one, (Rejected, Skipped)):
+                counts[one.status, one.reason] += 1
             else:
-                reason = ""
-            self._outcomes[one.status.value, reason] += 1
-            if isinstance(one, (Rejected, Failed)):
-                self._quarantined[reason] += 1
+                counts[one.status, Reason.DEFECT] += 1
 
     def note_retry(self, target: str) -> None:
         """One try was put off."""
@@ -47,15 +47,14 @@ class Meters:
     ) -> None:
         """Hand the counts over."""
         for (status, reason), count in self._outcomes.items():
-            metrics.OUTCOMES.labels(self._stage, status, reason).inc(count)
-        for reason, count in self._quarantined.items():
-            metrics.QUARANTINED.labels(self._stage, reason).inc(count)
+            metrics.OUTCOMES.labels(self._stage, status.value, reason.value if reason else "").inc(count)
+            if reason and status in REFUSED:
+                metrics.QUARANTINED.labels(self._stage, reason.value).inc(count)
         for target, count in self._retries.items():
             metrics.RETRIES.labels(self._stage, target).inc(count)
         for seconds in self._durations:
             self._handled.observe(seconds)
         self._outcomes.clear()
-        self._quarantined.clear()
         self._retries.clear()
         self._durations.clear()
         self._in_flight.set(in_flight)

@@ -22,6 +22,7 @@ from shared.errors import Unavailable
 from shared.logs import get_logger
 
 POLL_SECONDS = 1.0
+MAX_POLL = 500  # a fetch may hold any number of records, and taking them all at once would keep the loop from its heartbeats
 FULL_POLL_SECONDS = 1.0  # between two empty polls while there is no room
 REQUEST_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 30_000
@@ -196,7 +197,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
                 return
             try:
                 wait_seconds = await self._wait_for_room(consumer)
-                polled = await consumer.getmany(timeout_ms=int(wait_seconds * 1000))
+                polled = await consumer.getmany(timeout_ms=int(wait_seconds * 1000), max_records=MAX_POLL)
             except ConsumerStoppedError:
                 return
             except NoOffsetForPartitionError as error:  # a new group, or one that Kafka forgot: from the beginning

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -17,6 +19,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     UnknownProducerId,
 )
+from aiokafka.partitioner import murmur2
 
 from shared.errors import Unavailable
 from shared.logs import get_logger
@@ -50,6 +53,18 @@ def translate(error: BaseException, topic: str, size: int) -> Unavailable | Reco
 
 # the whole broker is away, not one topic of it
 _DOWN = frozenset(["KafkaConnectionError", "NodeNotReadyError", "NoBrokersAvailable", "KafkaUnavailableError", "BrokerNotAvailableError"])
+
+
+@lru_cache(maxsize=16_384)
+def _hash(key: bytes) -> int:
+    return int(murmur2(key)) & 0x7FFFFFFF  # Kafka's own hash, in plain Python: dear enough to remember
+
+
+def choose_partition(key: bytes | None, partitions: Sequence[int], available: Sequence[int]) -> int:
+    """Where a key lives: as every Kafka client decides it. Without a key: anywhere."""
+    if key is None:
+        return random.choice(available or partitions)  # noqa: S311  # spreads load, keeps no secret
+    return partitions[_hash(key) % len(partitions)]
 
 
 class Producer:
@@ -159,6 +174,7 @@ class Producer:
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             retry_backoff_ms=200,
             metadata_max_age_ms=60_000,
+            partitioner=choose_partition,
         )
         try:
             async with asyncio.timeout(self._deadline_seconds):

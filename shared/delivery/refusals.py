@@ -1,11 +1,9 @@
 """When too much is refused, the fault is probably ours: the service stops instead of draining a topic into quarantine. Pure."""
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.delivery.lanes import PartitionLanes
-from shared.outcomes import Failed, Outcome, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +24,22 @@ class RefusalGuard:
         self._seen = 0
         self._failures: deque[int] = deque()  # serial numbers of the records that failed
 
-    def is_too_much(self, partition: PartitionLanes, outcomes: Sequence[Outcome]) -> bool:
-        """Note the outcomes of one record; True when the service must stop."""
+    def is_too_much(self, partition: PartitionLanes, parts: int, refused: int, failed: int) -> bool:
+        """Note one record: how many parts it had, how many were refused and how many of these failed. True: the service must stop."""
         self._seen += 1
-        limits = self._limits
-        if not any(isinstance(one, (Rejected, Failed)) for one in outcomes):
+        if not refused:
             partition.refused_in_a_row = 0
             return False
-        if all(isinstance(one, (Rejected, Failed)) for one in outcomes):
+        limits = self._limits
+        if refused == parts:
             partition.refused_in_a_row += 1
             if limits.in_a_row and partition.refused_in_a_row >= limits.in_a_row:
                 return True
-        if any(isinstance(one, Failed) for one in outcomes):
-            failures = self._failures
-            failures.append(self._seen)
-            while failures and failures[0] <= self._seen - limits.window:
-                failures.popleft()
-            share = len(failures) / min(self._seen, limits.window)
-            return len(failures) >= limits.failed_least and share > limits.failed_share
-        return False
+        if not failed:
+            return False
+        failures = self._failures
+        failures.append(self._seen)
+        while failures[0] <= self._seen - limits.window:
+            failures.popleft()
+        share = len(failures) / min(self._seen, limits.window)
+        return len(failures) >= limits.failed_least and share > limits.failed_share
