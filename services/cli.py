@@ -11,6 +11,7 @@ from rich.console import Console
 
 import services.audit.cli
 import services.ingest.cli
+import services.ingest.replay_cli
 import services.normalizer.cli
 from deploy.local import cli as local
 from deploy.local.runtime import environment, home_folder, read_runtime
@@ -64,6 +65,7 @@ def serve(name: Annotated[str, typer.Argument(help="ingest, normalizer, writer, 
 
 
 services.ingest.cli.register(app)
+services.ingest.replay_cli.register(app)
 services.normalizer.cli.register(app)
 services.audit.cli.register(app)
 local.register(app)

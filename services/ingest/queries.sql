@@ -34,3 +34,13 @@ FROM sync_log_v1 WHERE correlation_id = $1 GROUP BY stage;
 -- What became of a published document so far, through audit's view.
 SELECT stage, status, action, reason, "where", document_id, platform, "timestamp" FROM sync_log_v1
 WHERE correlation_id = $1 ORDER BY "timestamp", stage, id LIMIT $2;
+
+-- name: find_received
+-- Where the bytes of a patient, a document or a reason were received, in received order, through audit's view.
+SELECT details ->> 'topic' || '/' || (details ->> 'partition') || '/' || (details ->> 'offset') AS place
+FROM sync_log_v1
+WHERE stage = 'normalizer' AND details ->> 'topic' = $1
+AND ($2::text IS NULL OR provider = $2) AND ($3::uuid IS NULL OR patient_id = $3)
+AND ($4::uuid IS NULL OR document_id = $4) AND ($5::text IS NULL OR reason = $5)
+GROUP BY details ->> 'topic', details ->> 'partition', details ->> 'offset'
+ORDER BY (details ->> 'partition')::integer, (details ->> 'offset')::bigint;

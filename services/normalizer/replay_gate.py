@@ -10,12 +10,12 @@ from shared.logs import get_logger
 from shared.outcomes import Outcomes
 from shared.topics import NORMALIZED, NORMALIZER_GROUP, RECEIVED, WRITER_GROUP
 
-EVERY_SECONDS = 1.0
+EVERY_SECONDS = 2.0
 logger = get_logger(__name__)
 
 
 class ReplayGate:
-    """Looks at the lag of live consumers once a second while a replay runs, and holds replayed records back above the limit."""
+    """Looks at the lag of live consumers every two seconds while a replay runs, and holds replayed records back above the limit."""
 
     def __init__(self, lag: Callable[[], Awaitable[int]], *, limit: int) -> None:
         self._lag = lag
