@@ -205,7 +205,13 @@ class _Body:
     async def _read(self) -> bytes:
         settings = self._bodies.settings
         too_large = Problem(413, "content_too_large", f"Documents may have {settings.max_bytes} bytes.", headers={"connection": "close"})
-        declared = self._request.headers.get("content-length", "")
+        headers = self._request.headers
+        declared = headers.get("content-length", "")
+        if declared and "transfer-encoding" in headers:
+            # RFC 9112, 6.3: two lengths may mean a smuggled request
+            raise Problem(
+                400, "invalid_header", "Content-Length and Transfer-Encoding exclude each other.", headers={"connection": "close"}
+            )
         if declared.isdecimal() and int(declared[:20]) > settings.max_bytes:
             raise too_large
         chunks: list[bytes] = []

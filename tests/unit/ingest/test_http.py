@@ -243,6 +243,7 @@ class TestRefusing:
             {"idempotency_key": "a\tb"},
             {"patient_key": "MRN-12345"},
             {"content_type": "x" * 201},
+            {"content_length": "4", "transfer_encoding": "chunked"},
         ],
     )
     def test_headers_out_of_form(self, headers: dict[str, str]) -> None:
