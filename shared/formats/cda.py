@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,7 @@ _NAMESPACES = {
 }
 _PREFIX = re.compile(rb"[<\s/]([A-Za-z_][A-Za-z0-9_.-]{0,30}):[A-Za-z_]")
 _MAX_PREFIXES = 64
+_MAX_IDENTIFIERS = 100  # of one patient; more is no person
 _RECOVERABLE = (201, 5)  # libxml2: prefix without declaration; a second root
 # what stands at the root of a fragment without a namespace
 STATEMENTS = frozenset(("observation", "act", "organizer", "procedure", "substanceAdministration", "supply", "encounter"))
@@ -248,7 +250,7 @@ def patient_roles(cda: CDA) -> list[Element]:
 def patient_identifiers(role: Element, warnings: list[Warning]) -> list[PatientIdentifier]:
     """The identifiers of a patientRole. An OID without an extension is an authority without a number, and names nobody."""
     found = []
-    for index, one in enumerate(children(role, "id"), 1):
+    for index, one in enumerate(islice(children(role, "id"), _MAX_IDENTIFIERS), 1):
         pair = read_instance_identifier(one)
         if pair is None:
             continue

@@ -48,7 +48,7 @@ def image_media_type(content: bytes) -> str | None:
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         return "image/webp"
     # two letters prove little: the reserved words of the bitmap header are zero
-    return "image/bmp" if content.startswith(b"BM") and content[6:10] == bytes(4) and len(content) > 26 else None
+    return "image/bmp" if content.startswith(b"BM") and content[6:10] == bytes(4) and len(content) >= 26 else None
 
 
 def is_html(content: bytes, media_type: str | None = None) -> bool:

@@ -20,7 +20,8 @@ def read_allergy(observation: Element, around: Around, context: Context) -> tupl
     value = child(observation, "value")
     kind = read_coding(value)
     allergen, text = _read_allergen(observation, context)
-    finding = allergen or kind
+    # the type stands for the allergen only where none is named
+    finding = allergen or (kind if text is None else None)
     if allergen is None and text is None:
         # without an allergen the narrative says what the type cannot ("No Known Allergies")
         text = context.text(child(observation, "text")) or wording(value, context)

@@ -37,14 +37,21 @@ class Findings:
     diet: list[DietaryPreference] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
 
+    seen: set[tuple[object, ...]] = field(default_factory=set)
+
     def add(self, entry: HistoryEntry | DietaryPreference | None) -> None:
         """Keep a statement once: vendors repeat one problem in several sections."""
         if entry is None:
             return
+        code = (entry.code.system, entry.code.code) if entry.code else None
+        onset = entry.onset if isinstance(entry, HistoryEntry) else None
+        key = (type(entry), entry.kind, code, entry.text, entry.status, onset, entry.negated, entry.criticality)
+        if key in self.seen:
+            return
+        self.seen.add(key)
         if isinstance(entry, HistoryEntry):
-            if entry not in self.history:
-                self.history.append(entry)
-        elif entry not in self.diet:
+            self.history.append(entry)
+        else:
             self.diet.append(entry)
 
 

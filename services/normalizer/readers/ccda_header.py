@@ -1,5 +1,7 @@
 """The CDA header: whom a document is about, who wrote it, who keeps it."""
 
+from itertools import islice
+
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_narrative import render_inline
 from services.normalizer.readers.ccda_values import Context
@@ -12,6 +14,7 @@ _STATUSES = load_table("ccda_statuses")
 _GENDERS = {"f": "female", "female": "female", "m": "male", "male": "male", "un": "other", "o": "other", "other": "other"}
 _UNKNOWN_GENDERS = ("UNK", "ASKU", "NASK", "NAV")
 _MAIDEN, _CALLED = "BR", "CL"  # EntityNamePartQualifier: birth, call me
+_MAX_REPEATS = 100  # of names, addresses, telecoms: more is no person
 _STREET = ("streetAddressLine", "deliveryAddressLine", "additionalLocator", "postBox")
 
 
@@ -85,7 +88,7 @@ def _parts(name: Element, kind: str, context: Context) -> list[tuple[str, str]]:
 
 def _read_names(patient: Element, context: Context) -> tuple[HumanName | None, list[OtherName]]:
     """The legal name, else the one without a use, else the first; the others beside it."""
-    names = [one for one in children(patient, "name") if not one.get("nullFlavor") or len(one)]
+    names = [one for one in islice(children(patient, "name"), _MAX_REPEATS) if not one.get("nullFlavor") or len(one)]
     ranked = sorted(names, key=lambda one: _rank(attribute(one, "use")))
     main: HumanName | None = None
     others: list[OtherName] = []
@@ -136,9 +139,9 @@ def _use(element: Element) -> str | None:
 
 def _read_contact(role: Element) -> ContactDetails:
     contact = ContactDetails()
-    for one in children(role, "telecom"):
+    for one in islice(children(role, "telecom"), _MAX_REPEATS):
         _read_telecom(one, contact)
-    for one in children(role, "addr"):
+    for one in islice(children(role, "addr"), _MAX_REPEATS):
         address = _read_address(one)
         if address is not None and address not in contact.addresses:
             contact.addresses.append(address)

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterable
 
-from lxml import etree
-
 from shared.formats.cda import Element
 
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
@@ -32,7 +30,8 @@ _LISTS = frozenset(("list", "ul", "ol"))
 _ITEMS = frozenset(("item", "li"))
 _ROW_GROUPS = frozenset(("thead", "tbody", "tfoot"))
 _UNSEEN = frozenset(("script", "style", "colgroup", "col", "head"))
-_IDENTIFIED = etree.XPath("//*[@ID]")
+_MAX_REFERENCED = 5_000_000  # characters that entries may take from the narrative, all together
+_MAX_SAME_ID = 20
 
 
 def _name(element: Element) -> str:
@@ -146,19 +145,27 @@ class References:
     def __init__(self, root: Element) -> None:
         self._root = root
         self._by_id: dict[str, list[Element]] | None = None
+        self._left = _MAX_REFERENCED
 
     def text(self, reference: str | None, near: Element) -> str | None:
-        """The text behind `#id`; None when it leads nowhere in this document."""
-        if not reference:
+        """The text behind `#id`; None when it leads nowhere in this document, or when entries repeat the narrative without end."""
+        if not reference or self._left <= 0:
             return None
         if self._by_id is None:
-            self._by_id = {}
-            found = _IDENTIFIED(self._root)
-            assert isinstance(found, list)  # an XPath for nodes gives a list
-            for one in found:
-                if isinstance(one, etree._Element):
-                    self._by_id.setdefault(str(one.get("ID")), []).append(one)
+            self._by_id = self._index()
         targets = self._by_id.get(reference.removeprefix("#"), [])
         own = (one for one in targets if any(ancestor is near for ancestor in one.iterancestors()))
         target = targets[0] if len(targets) == 1 else next(own, targets[0] if targets else None)
-        return render_inline(target) if target is not None else None
+        if target is None:
+            return None
+        text = render_inline(target)
+        self._left -= len(text or "")
+        return text
+
+    def _index(self) -> dict[str, list[Element]]:
+        found: dict[str, list[Element]] = {}
+        for one in self._root.iterfind(".//*[@ID]"):
+            same = found.setdefault(one.get("ID") or "", [])
+            if len(same) < _MAX_SAME_ID:
+                same.append(one)
+        return found
