@@ -59,7 +59,7 @@ CREATE TABLE document_contents (
     sha256 text NOT NULL,                 -- of the source bytes; more than one row for a version is a conflict
     digest text NOT NULL,                 -- of the canonical JSON
     mapping integer NOT NULL,             -- mapping version that read it
-    origin text NOT NULL,                 -- topic/partition/offset where these bytes were first received
+    origin text NOT NULL,                 -- topic/partition/offset where these bytes were last received; replays keep it
     document bytea NOT NULL,              -- canonical JSON
     statement bytea,                      -- what it says about the patient
     statement_order text NOT NULL,

@@ -14,6 +14,16 @@ ENCODER = msgspec.json.Encoder()
 READING = msgspec.json.Decoder(PatientReading)
 
 
+class Head(msgspec.Struct):
+    """What the registry's columns say of a canonical document."""
+
+    type: str
+    status: str
+
+
+HEAD = msgspec.json.Decoder(Head)
+
+
 @dataclass(frozen=True, slots=True)
 class OfferedDocument:
     """One document of a reading: its canonical JSON and what it says about the patient."""
@@ -46,6 +56,7 @@ class PatientState:
     snapshot: bytes | None = None
     revision: int = 0
     is_changed: bool = False
+    is_outdated: bool = False  # statements changed since the snapshot was merged
     changed_statements: set[str] = field(default_factory=set)
 
 
@@ -103,11 +114,10 @@ def apply_change(change: Change, patient: PatientState, documents: dict[str, Doc
     merged = merge(patient.patient_key, patient.statements.values())
     if is_other_person(merged, change.reading):
         return Applied(is_other_person=True)
-    known = len(patient.changed_statements)
     applied = tuple(_apply_document(one, change, patient, documents) for one in change.documents)
     if not change.documents:
         _state(patient, statement(change.statement_key, change.statement_order, change.reading))
-    if len(patient.changed_statements) != known or patient.snapshot is None:
+    if patient.is_outdated or patient.snapshot is None:
         merged = _refresh(patient)
     return Applied(patient.snapshot, patient.revision, merged.name is not None, False, applied)
 
@@ -132,8 +142,8 @@ def _apply_document(one: OfferedDocument, change: Change, patient: PatientState,
         for rival in known.rivals:  # an origin or a mapping may have moved
             state.contents[rival.sha256].is_changed = True
     shown = state.contents[known.shown]
-    if shown.json is one.json:
-        state.type, state.status = kind, status
+    head = HEAD.decode(shown.json)
+    state.type, state.status = head.type, head.status
     if shown.statement is not None:
         said = READING.decode(shown.statement)
         _state(patient, statement(key, shown.statement_order, said, is_withdrawn=state.status == "withdrawn"))
@@ -146,11 +156,13 @@ def _state(patient: PatientState, made: Statement) -> None:
         return
     patient.statements[made.source_key] = made
     patient.changed_statements.add(made.source_key)
+    patient.is_outdated = True
 
 
 def _refresh(patient: PatientState) -> Patient:
     """Merge again; a snapshot that differs gets the next revision."""
     merged: Patient = merge(patient.patient_key, patient.statements.values())
+    patient.is_outdated = False
     snapshot = merged.model_dump_json(exclude={"user_id", "carepatron_patient_id"}).encode()
     if snapshot != patient.snapshot:
         patient.snapshot = snapshot

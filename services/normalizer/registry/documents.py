@@ -22,7 +22,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """One content known for the shown version: source bytes, canonical digest, mapping that read it, first receipt."""
+    """One content known for the shown version: source bytes, canonical digest, mapping that read it, last receipt."""
 
     sha256: str
     digest: str
@@ -82,10 +82,10 @@ def _decide_equal(known: Known, content: Rival) -> tuple[Decision, Known]:
     """The same version again: a repetition, a newer mapping of the same bytes, or a conflict."""
     same = next((one for one in known.rivals if one.sha256 == content.sha256 or one.digest == content.digest), None)
     if same is None:
-        rivals = (*known.rivals, content)
+        rivals = tuple(sorted((*known.rivals, content), key=lambda one: one.sha256))
     else:
         read = content if content.mapping > same.mapping and content.sha256 == same.sha256 else same
-        origin = min(same.origin, content.origin, key=sortable_origin)
+        origin = max(same.origin, content.origin, key=sortable_origin)
         merged = replace(same, digest=read.digest, mapping=read.mapping, origin=origin)
         rivals = tuple(merged if one is same else one for one in known.rivals)
     shown = max(rivals, key=lambda one: (sortable_origin(one.origin), one.sha256))

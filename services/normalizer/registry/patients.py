@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from shared.canonical.elements import Coding, ContactDetails, DietaryPreference, HistoryEntry, HumanName, Identifier, OtherName
 from shared.canonical.models import Patient
@@ -83,7 +84,7 @@ def merge(patient_key: str, statements: Iterable[Statement]) -> Patient:
         for fact in reading.dietary_preferences:
             diet[(fact.kind, element_key(fact.code, fact.text))] = fact
     return Patient.model_construct(
-        id=patient_key,  # type: ignore[arg-type]  # text here, a UUID after validation
+        id=UUID(patient_key),
         user_id=None,
         carepatron_patient_id=None,
         name=scalars.get("name"),
