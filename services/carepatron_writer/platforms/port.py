@@ -65,6 +65,7 @@ class Updated:
     """Changed on the platform: a newer version, or a withdrawal."""
 
     external_id: str
+    warnings: tuple[str, ...] = ()  # codes of what was left as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Unchanged:
     """The platform has exactly this already. Without an external id: there was nothing to take back."""
 
     external_id: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
