@@ -3,7 +3,8 @@
 from faststream.kafka import KafkaBroker
 
 from services.ingest.digests import PostgresDigests
-from services.ingest.handlers import Ports, receive_documents
+from services.ingest.handlers import receive_documents
+from services.ingest.passing_on import Ports
 from services.ingest.publishing import Publisher
 from services.ingest.settings import Settings
 from services.ingest.sources.http import Door, document_routes

@@ -2,11 +2,9 @@
 
 import asyncio
 import mimetypes
-import os
 import random
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from services.ingest.core import publishing_key
 from services.ingest.settings import Settings
+from services.ingest.sources.folder import Source, find_sources, read_source
 from shared.canonical.reading import ProviderProfile
 from shared.content_store import ContentStore
 from shared.delivery.backoff import pause_seconds
@@ -25,11 +24,8 @@ from shared.topics import PUBLISHED
 
 R = TypeVar("R")
 
-STDIN = "-"
 AT_ONCE = 128  # small documents on their way to the broker
 RETRY_SECONDS = 120.0
-# documentation that lies beside documents, at the top of a folder
-DOCUMENTATION = ("SOURCES", "README", "LICENSE", "LICENCE", "NOTICE", "CHANGELOG", "COPYING")
 
 
 class Sender(Protocol):
@@ -52,14 +48,6 @@ class PublishReport:
     events: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # asked for, but unreadable or too large
     ignored: list[str] = field(default_factory=list)  # left out on purpose: hidden files, documentation of a folder
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file and the provider that it belongs to; no path is the standard input."""
-
-    path: Path | None
-    provider_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +90,13 @@ async def publish_paths(
     """
     settings = Settings()
     contents = ContentStore.open(content_url or settings.platform.content_url)
-    sources, report = find_sources(paths, provider=provider, default_provider=settings.default_provider_id)
+    found = find_sources(paths, provider=provider, default_provider=settings.default_provider_id)
+    report = PublishReport(skipped=found.missing, ignored=found.ignored)
     profile = load_directory(settings.platform.providers_file, settings.platform.clinics_file).profile
     sender = Producer([one.strip() for one in bootstrap.split(",")], name="publish")
     await sender.start()
     try:
-        await _Publication(Publisher(sender, contents, profile, settings), patient, on_published).run(sources, report)
+        await _Publication(Publisher(sender, contents, profile, settings), patient, on_published).run(found.sources, report)
     finally:
         await sender.stop()
     return report
@@ -151,7 +140,7 @@ class _Publication:
         """The event of a file, or why there is none."""
         limit = self._publisher.settings.max_bytes
         try:
-            content = await asyncio.to_thread(_read, source.path, limit + 1)
+            content = await asyncio.to_thread(read_source, source.path, limit + 1)
         except OSError as error:
             return f"cannot be read ({type(error).__name__})"
         if len(content) > limit:
@@ -185,45 +174,3 @@ async def _persist(call: Callable[[], Awaitable[R]]) -> R:
                 raise
             tries += 1
             await asyncio.sleep(pause_seconds(tries, outage, random.random, longest=5.0))
-
-
-def find_sources(paths: list[Path], *, provider: str | None, default_provider: str) -> tuple[list[Source], PublishReport]:
-    """The files to publish in sorted order, each with its provider, and a report that names what is left out."""
-    sources: list[Source] = []
-    report = PublishReport()
-    for path in paths:
-        if str(path) == STDIN:
-            sources.append(Source(None, provider or default_provider))
-        elif path.is_file():
-            sources.append(Source(path, provider or default_provider))
-        elif path.is_dir():
-            for file in _files_under(path):
-                inside = file.relative_to(path).parts
-                if any(part.startswith(".") for part in inside):
-                    report.ignored.append(f"{file}: hidden")
-                elif len(inside) == 1 and file.stem.upper() in DOCUMENTATION:
-                    report.ignored.append(f"{file}: documentation of the folder")
-                else:
-                    owner = inside[0] if len(inside) > 1 else path.resolve().name
-                    sources.append(Source(file, provider or owner or default_provider))
-        else:
-            report.skipped.append(f"{path}: not found")
-    return sources, report
-
-
-def _files_under(folder: Path) -> Iterator[Path]:
-    """Regular files, sorted, without following links to folders."""
-    for where, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            file = Path(where, name)
-            if file.is_file():
-                yield file
-
-
-def _read(path: Path | None, limit: int) -> bytes:
-    """At most `limit` bytes of a file or of the standard input."""
-    if path is None:
-        return sys.stdin.buffer.read(limit)
-    with path.open("rb") as file:
-        return file.read(limit)

@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from services.ingest.core import is_blank, named_patient
 from services.ingest.publishing import Publisher
 from services.ingest.settings import Settings
-from services.ingest.sources.problems import PRIVATE, Problem, unavailable
+from services.ingest.sources.bodies import Bodies
+from services.ingest.sources.problems import PRIVATE, RETRY_AFTER_SECONDS, Problem, unavailable
 from services.ingest.status import StatusSource
 from shared.content_store import digest_of
 from shared.errors import Unavailable
@@ -26,8 +27,6 @@ from shared.outcomes import Stage
 
 SUBMIT_PATH = "/v1/documents"
 STATUS_PATH = "/v1/documents/{id}"
-BUFFERED_BYTES = 256 << 20  # bodies held at once, over all requests
-RETRY_AFTER_SECONDS = 5
 PROVIDER_ID = re.compile(r"[!-~]{1,128}")
 IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C trace context, 3.2
@@ -53,7 +52,7 @@ class Door:
 
 def document_routes(door: Door) -> list[Route]:
     """`POST /v1/documents` and `GET /v1/documents/{id}`."""
-    bodies = _Bodies(door.settings)
+    bodies = Bodies(door.settings)
 
     async def post_document(request: Request) -> Response:
         return await _answered(SUBMIT_PATH, _submit(request, door, bodies))
@@ -78,7 +77,7 @@ async def _answered(route: str, answer: Awaitable[Response]) -> Response:
     return response
 
 
-async def _submit(request: Request, door: Door, bodies: "_Bodies") -> Response:
+async def _submit(request: Request, door: Door, bodies: Bodies) -> Response:
     """Take one document: nothing is kept here, the broker has it or the sender still does."""
     headers = request.headers
     settings = door.settings
@@ -146,85 +145,3 @@ def _header(request: Request, name: str, form: re.Pattern[str]) -> str | None:
 
 def _json(status: int, body: object, headers: dict[str, str]) -> Response:
     return Response(orjson.dumps(body), status, {**PRIVATE, **headers}, "application/json")
-
-
-class _Bodies:
-    """Reads bodies within bounds: of one request, of all requests together, and of time."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._open = 0
-        self._bytes = 0
-
-    def read(self, request: Request) -> "_Body":
-        """The body, for as long as the context lasts; raises Problem."""
-        return _Body(request, self)
-
-    def enter(self) -> None:
-        """Let one more request in."""
-        if self._open >= self._settings.max_requests:
-            raise unavailable(RETRY_AFTER_SECONDS)
-        self._open += 1
-
-    def leave(self, held: int) -> None:
-        """A request is over."""
-        self._open -= 1
-        self._bytes -= held
-
-    def hold(self, size: int) -> None:
-        """Count bytes that are kept."""
-        self._bytes += size
-        if self._bytes > BUFFERED_BYTES:
-            raise unavailable(RETRY_AFTER_SECONDS)
-
-    @property
-    def settings(self) -> Settings:
-        """The bounds."""
-        return self._settings
-
-
-class _Body:
-    """One body being read."""
-
-    def __init__(self, request: Request, bodies: _Bodies) -> None:
-        self._request = request
-        self._bodies = bodies
-        self._held = 0
-
-    async def __aenter__(self) -> bytes:
-        self._bodies.enter()
-        try:
-            return await self._read()
-        except BaseException:
-            self._bodies.leave(self._held)
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._bodies.leave(self._held)
-
-    async def _read(self) -> bytes:
-        settings = self._bodies.settings
-        too_large = Problem(413, "content_too_large", f"Documents may have {settings.max_bytes} bytes.", headers={"connection": "close"})
-        headers = self._request.headers
-        declared = headers.get("content-length", "")
-        if declared and "transfer-encoding" in headers:
-            # RFC 9112, 6.3: two lengths may mean a smuggled request
-            raise Problem(
-                400, "invalid_header", "Content-Length and Transfer-Encoding exclude each other.", headers={"connection": "close"}
-            )
-        if declared.isdecimal() and int(declared[:20]) > settings.max_bytes:
-            raise too_large
-        chunks: list[bytes] = []
-        try:
-            async with asyncio.timeout(settings.request_seconds):
-                async for chunk in self._request.stream():
-                    self._held += len(chunk)
-                    self._bodies.hold(len(chunk))
-                    if self._held > settings.max_bytes:
-                        raise too_large
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise Problem(408, "too_slow", "The body did not arrive in time.", headers={"connection": "close"}) from None
-        except ClientDisconnect:
-            raise Problem(400, "incomplete", "The body ended early.") from None
-        return b"".join(chunks)

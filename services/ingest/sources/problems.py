@@ -6,6 +6,7 @@ import orjson
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
 # answers about documents are for the one who asked
 PRIVATE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from services.ingest.core import Part
 from services.ingest.digests import Claim, Holder
-from services.ingest.handlers import Ports, receive_documents
+from services.ingest.handlers import receive_documents
+from services.ingest.passing_on import Ports
 from services.ingest.settings import Settings
 from shared.canonical.reading import ProviderProfile
 from shared.delivery import Record

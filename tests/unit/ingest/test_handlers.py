@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from services.ingest.digests import Holder
-from services.ingest.handlers import CLAIM_SECONDS
+from services.ingest.passing_on import CLAIM_SECONDS
 from shared.content_store import reference_to
 from shared.delivery import Record
 from shared.errors import Unavailable

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from services.ingest.publishing import Publisher
 from services.ingest.settings import Settings
-from services.ingest.sources import http
+from services.ingest.sources import bodies
 from services.ingest.sources.http import Door, document_routes
 from services.ingest.status import DocumentStatus
 from shared.canonical.reading import ProviderProfile
@@ -179,7 +179,7 @@ class TestPuttingOff:
         assert (sorted(statuses[:3]), statuses[3]) == ([202, 202, 503], 202)
 
     def test_too_many_bytes_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(http, "BUFFERED_BYTES", 10)
+        monkeypatch.setattr(bodies, "BUFFERED_BYTES", 10)
         world = World()
 
         assert_problem(world.post(b"x" * 11), 503, "unavailable")

@@ -8,7 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from services.ingest import cli, publishing
-from services.ingest.publishing import PublishReport, find_sources, publish_paths
+from services.ingest.publishing import PublishReport, publish_paths
+from services.ingest.sources.folder import find_sources
 from shared.content_store import ContentStore, reference_to
 from shared.errors import Unavailable
 from shared.identity import digest
@@ -61,10 +62,10 @@ def publish(paths: list[Path], **options: Any) -> PublishReport:
 
 class TestFolders:
     def test_each_first_level_folder_is_a_provider(self, folder: Path) -> None:
-        sources, report = find_sources([folder], provider=None, default_provider="default")
+        found = find_sources([folder], provider=None, default_provider="default")
 
-        found = [(str(one.path.relative_to(folder)), one.provider_id) for one in sources if one.path]
-        assert found == [
+        named = [(str(one.path.relative_to(folder)), one.provider_id) for one in found.sources if one.path]
+        assert named == [
             ("loose.txt", "samples"),
             ("clinic/c.pdf", "clinic"),
             ("lab one/a.hl7", "lab one"),
@@ -75,19 +76,19 @@ class TestFolders:
             f"{folder}/.hidden: hidden",
             f"{folder}/SOURCES.md: documentation of the folder",
             f"{folder}/lab one/.git/config: hidden",
-        ] == (report.ignored)
-        assert report.skipped == []
+        ] == (found.ignored)
+        assert found.missing == []
 
     def test_a_named_provider_owns_all(self, folder: Path) -> None:
-        sources, _ = find_sources([folder], provider="gp", default_provider="default")
+        found = find_sources([folder], provider="gp", default_provider="default")
 
-        assert {"gp"} == {one.provider_id for one in sources}
+        assert {"gp"} == {one.provider_id for one in found.sources}
 
     def test_a_single_file_and_what_is_not_there(self, folder: Path) -> None:
-        sources, report = find_sources([folder / "SOURCES.md", folder / "gone"], provider=None, default_provider="default")
+        found = find_sources([folder / "SOURCES.md", folder / "gone"], provider=None, default_provider="default")
 
-        assert [(folder / "SOURCES.md", "default")] == [(one.path, one.provider_id) for one in sources]
-        assert [f"{folder}/gone: not found"] == report.skipped
+        assert [(folder / "SOURCES.md", "default")] == [(one.path, one.provider_id) for one in found.sources]
+        assert [f"{folder}/gone: not found"] == found.missing
 
 
 class TestPublishing:
