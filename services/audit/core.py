@@ -21,7 +21,6 @@ MAX_BIGINT = 2**63 - 1
 MAX_TEXT = 300  # ids, codes and paths are shorter; longer ones are cut
 MAX_LIST = 20_000  # a record split into more items than this is refused at ingest
 NOT_TERMINAL = frozenset(str(one) for one in frozenset(Status) - TERMINAL)
-STAGE = "audit"  # in the desk's rows about records that audit itself could not read
 _WORD = re.compile(r"[a-z][a-z_]{0,39}")
 _PLACE = re.compile(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}")
 
@@ -121,7 +120,7 @@ def _row(outcome: OutcomeRecorded, key: UUID | None, moment: datetime | None) ->
 
 def desk_id(topic: str, partition: int, offset: int) -> str:
     """The id of a record that audit itself set aside."""
-    return outcome_id(topic, partition, offset, STAGE)
+    return outcome_id(topic, partition, offset, "audit")
 
 
 def uuid_of(text: str | None) -> UUID | None:

@@ -5,8 +5,8 @@ from typing import Any
 
 from services.audit import kafka_reading
 from services.audit.bookkeeping import Span
-from services.audit.verification import GROUP_OF, OUTCOME_GROUP, SQL, pending_gaps, read_pending, verify
 from services.audit.playbook import play_of
+from services.audit.verification import GROUP_OF, OUTCOME_GROUP, SQL, pending_gaps, read_pending, verify
 from shared.identity import coordinates
 from shared.outcomes import Action, OutcomeRecorded, Stage
 from shared.postgres import guarded, open_pool
