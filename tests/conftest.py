@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def state_folder() -> Iterator[Path]:
+    """A folder for servers, outside pytest's own: another run of pytest locks that one against the account of PostgreSQL."""
+    with tempfile.TemporaryDirectory(prefix="healthcare-records-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(state_folder: Path) -> Iterator[str]:
     """A broker with the topics of the house."""
     from shared.kafka import apply_topics
 
@@ -49,7 +57,7 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield container.get_bootstrap_server()
     else:
         USED["kafka"] = "embedded Apache Kafka"
-        broker = LocalKafka(tmp_path_factory.mktemp("kafka"))
+        broker = LocalKafka(state_folder / "kafka")
         broker.start()
         try:
             broker.wait_ready()
@@ -60,9 +68,9 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def local_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+def local_kafka(state_folder: Path) -> Iterator[LocalKafka]:
     """A broker of the test's own, to be stopped, killed and started again."""
-    broker = LocalKafka(tmp_path / "kafka")
+    broker = LocalKafka(state_folder / f"kafka-{uuid.uuid4().hex}")
     broker.start()
     try:
         broker.wait_ready()
@@ -72,7 +80,7 @@ def local_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url(state_folder: Path) -> Iterator[str]:
     """A server; the URL names its maintenance database."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
@@ -86,7 +94,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield container.get_connection_url()
     else:
         USED["postgres"] = "embedded PostgreSQL"
-        server = LocalPostgres(tmp_path_factory.mktemp("postgres"), settings={"fsync": "off"})
+        server = LocalPostgres(state_folder / "postgres", settings={"fsync": "off"})
         server.start()
         try:
             server.wait_ready()
@@ -96,9 +104,9 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def local_postgres(tmp_path: Path) -> Iterator[LocalPostgres]:
+def local_postgres(state_folder: Path) -> Iterator[LocalPostgres]:
     """A server of the test's own, to be stopped, killed and started again."""
-    server = LocalPostgres(tmp_path / "postgres")
+    server = LocalPostgres(state_folder / f"postgres-{uuid.uuid4().hex}")
     server.start()
     try:
         server.wait_ready()

