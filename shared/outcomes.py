@@ -139,7 +139,9 @@ PLAYBOOK: dict[Reason, Play] = {
         Owner.PROVIDER, "One file holds more messages than the limit.", "Ask for smaller batches, or raise the limit."
     ),
     Reason.PARSE_TIMEOUT: Play(
-        Owner.DEVELOPERS, "Reading the document took longer than allowed or stopped the reader.", "Keep the bytes for a test case; replay after the fix."
+        Owner.DEVELOPERS,
+        "Reading the document took too long or stopped the reader.",
+        "Keep the bytes for a test case; replay after the fix.",
     ),
     Reason.ENCRYPTED: Play(Owner.PROVIDER, "The document is protected by a password.", "Ask for an unprotected copy."),
     Reason.UNSUPPORTED_CONTENT: Play(

@@ -70,6 +70,6 @@ async def check_schema(pool: Any, branch: str) -> None:
     found = sorted(row["version_num"] for row in rows if row["version_num"].startswith(f"{branch}_"))
     if found != [expected]:
         raise Misconfigured(
-            f"the database schema of {branch} is {', '.join(found) or 'absent'}, this version needs {expected}: run `healthcare-records migrate`"
-            + (" with the newer version" if found and found[-1] > expected else "")
+            f"the database schema of {branch} is {', '.join(found) or 'absent'}, this version needs {expected}: "
+            "run `healthcare-records migrate`" + (" with the newer version" if found and found[-1] > expected else "")
         )
