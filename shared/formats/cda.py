@@ -1,69 +1,19 @@
-"""CDA R2 and C-CDA as far as every service needs it: parsing (fragments too), identifiers, times, and the identity of a document."""
+"""What names a CDA document and its patient: pure, and the same in every service."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
-from zoneinfo import ZoneInfo
-
-from lxml import etree
 
 from shared.canonical.reading import ProviderProfile, Warning
 from shared.formats import LightLook
+from shared.formats.cda_times import Time, read_time
+from shared.formats.cda_tree import CDA, V3, Element, attribute, child, children, local_name, parse_cda, read_instance_identifier
 from shared.formats.files import canonical_key as file_key
-from shared.formats.xml import RefusedXML, decode_xml, parse_xml, scan_prolog
-from shared.identity import PatientIdentifier, choose_identifier, document_id, normalize_system, patient_key, source_version
-from shared.outcomes import Reason
+from shared.formats.xml import RefusedXML
+from shared.identity import PatientIdentifier, choose_identifier, document_id, patient_key, source_version
 
-Element = etree._Element
-V3_NAMESPACE = "urn:hl7-org:v3"
-V3 = "{urn:hl7-org:v3}"
-XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 SSN_ROOT = "2.16.840.1.113883.4.1"  # HL7 OID registry: United States social security number
-
-_NAMESPACES = {
-    "xsi": "http://www.w3.org/2001/XMLSchema-instance",
-    "sdtc": "urn:hl7-org:sdtc",
-    "voc": "urn:hl7-org:v3/voc",
-    "xlink": "http://www.w3.org/1999/xlink",
-    "cda": V3_NAMESPACE,
-    "hl7": V3_NAMESPACE,
-    "v3": V3_NAMESPACE,
-    "n1": V3_NAMESPACE,
-}
-_PREFIX = re.compile(rb"[<\s/]([A-Za-z_][A-Za-z0-9_.-]{0,30}):[A-Za-z_]")
-_MAX_PREFIXES = 64
 _MAX_IDENTIFIERS = 100  # of one patient; more is no person
-_RECOVERABLE = (201, 5)  # libxml2: prefix without declaration; a second root
-# what stands at the root of a fragment without a namespace
-STATEMENTS = frozenset(("observation", "act", "organizer", "procedure", "substanceAdministration", "supply", "encounter"))
-ROOTS = STATEMENTS | frozenset(
-    (
-        *("ClinicalDocument", "recordTarget", "patientRole", "author", "custodian", "participant", "relatedDocument", "documentationOf"),
-        *("component", "structuredBody", "nonXMLBody", "section", "entry", "entryRelationship"),
-    )
-)
-
-
-@dataclass(slots=True)
-class CDA:
-    """A parsed document or fragment: its `ClinicalDocument`, or else the fragment's root."""
-
-    root: Element
-    is_fragment: bool
-    warnings: list[Warning] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Time:
-    """An HL7 time: ISO 8601 with the precision it came with, and the moment it begins at (aware)."""
-
-    text: str
-    moment: datetime
-    zone_assumed: bool = False  # the provider's zone was added
-    is_cut: bool = False  # a part behind a readable beginning was left out
 
 
 @dataclass(slots=True)
@@ -79,163 +29,6 @@ class Identity:
     patient_identifiers: list[PatientIdentifier]
     time: Time | None
     warnings: list[Warning]
-
-
-def child(element: Element, name: str) -> Element | None:
-    """The first child of that name."""
-    return next(element.iterchildren(V3 + name), None)
-
-
-def children(element: Element, name: str) -> Iterator[Element]:
-    """The children of that name."""
-    return element.iterchildren(V3 + name)
-
-
-def descend(element: Element | None, *names: str) -> Element | None:
-    """The first element at the end of a path of names."""
-    for name in names:
-        if element is None:
-            return None
-        element = child(element, name)
-    return element
-
-
-def local_name(element: Element) -> str:
-    """The tag without its namespace."""
-    return str(element.tag).rpartition("}")[2]
-
-
-def attribute(element: Element | None, name: str) -> str | None:
-    """The trimmed attribute, None when absent or empty."""
-    if element is None:
-        return None
-    value = element.get(name)
-    return (value.strip() or None) if value else None
-
-
-def parse_cda(content: bytes) -> CDA:
-    """Parse a document or a fragment; undeclared prefixes and missing namespaces are supplied and warned about.
-
-    Raises RefusedXML; its reason is unsupported_content when the XML is well-formed but no CDA.
-    """
-    decoded = decode_xml(content)
-    warnings = [Warning("encoding_guessed")] if decoded.guessed else []
-    refusal: RefusedXML | None = None
-    root: Element | None = None
-    try:
-        root = parse_xml(decoded.content)
-    except RefusedXML as error:
-        if error.code not in _RECOVERABLE:
-            raise
-        refusal = error
-    if root is None or not str(root.tag).startswith(V3):
-        if root is not None and local_name(root) not in ROOTS:
-            raise RefusedXML(Reason.UNSUPPORTED_CONTENT, "/")
-        root = _parse_wrapped(decoded.content, refusal)
-        warnings.append(Warning("namespace_missing"))
-    name = local_name(root)
-    if name[:1].isupper() and name != "ClinicalDocument":  # an HL7 v3 message, not a document
-        raise RefusedXML(Reason.UNSUPPORTED_CONTENT, "/")
-    is_fragment = name != "ClinicalDocument"
-    if is_fragment:
-        warnings.append(Warning("header_missing"))
-    return CDA(root, is_fragment, warnings)
-
-
-def _parse_wrapped(content: bytes, refusal: RefusedXML | None) -> Element:
-    start = scan_prolog(content).root
-    body = content[start:]
-    prefixes = sorted({one.decode("ascii") for one in _PREFIX.findall(body)} - {"xml", "xmlns"})[:_MAX_PREFIXES]
-    declared = "".join(f' xmlns:{one}="{_NAMESPACES.get(one, f"urn:undeclared:{one}")}"' for one in prefixes)
-    lines = b"\n" * content.count(b"\n", 0, start)  # line numbers stay true
-    wrapper = parse_xml(lines + f'<fragment xmlns="{V3_NAMESPACE}"{declared}>'.encode() + body + b"</fragment>")
-    roots = list(wrapper)
-    if len(roots) == 1 and str(roots[0].tag).startswith(V3) and not (roots[0].tail or "").strip():
-        return roots[0]
-    if any(local_name(one) not in ROOTS or local_name(one) == "ClinicalDocument" for one in roots):
-        raise refusal or RefusedXML(Reason.UNSUPPORTED_CONTENT, "/")
-    return wrapper
-
-
-def read_instance_identifier(element: Element | None) -> tuple[str | None, str] | None:
-    """HL7 II as (system, value): the root alone is the value when there is no extension. None when it names nothing."""
-    root, extension = attribute(element, "root"), attribute(element, "extension")
-    if extension is not None:
-        return normalize_system(root or attribute(element, "assigningAuthorityName")) or None, extension
-    return (None, root) if root is not None else None
-
-
-_TS = re.compile(
-    r"(?P<y>\d{4})(?P<mo>\d\d)?(?P<d>\d\d)?(?P<h>\d\d)?(?P<mi>\d\d)?(?P<s>\d\d)?(?P<rest>\d?)(?P<f>\.\d*)?"
-    r"(?P<z>Z|[+-]\d\d(?::?\d\d)?)?$"
-)
-_ISO = re.compile(
-    r"(?P<y>\d{4})-(?P<mo>\d\d)(?:-(?P<d>\d\d)(?:[T ](?P<h>\d\d)(?::(?P<mi>\d\d)(?::(?P<s>\d\d)(?P<rest>)(?P<f>\.\d*)?)?)?)?)?"
-    r"\s?(?P<z>Z|[+-]\d\d(?::?\d\d)?)?$"
-)
-_MAX_TIME = 40
-
-
-def read_time(value: str | None, time_zone: str) -> Time | None:
-    """HL7 TS (or ISO 8601) with its precision and zone; None when no year can be read. A time without a zone gets `time_zone`."""
-    if value is None or len(value) > _MAX_TIME:
-        return None
-    match = _TS.match(value.strip()) or _ISO.match(value.strip())
-    if match is None:
-        return None
-    part = match.groupdict()
-    numbers = [int(part[one]) for one in ("y", "mo", "d", "h", "mi", "s") if part[one] is not None]
-    is_cut = bool(part["rest"])
-    moment = _moment(numbers)
-    while moment is None and len(numbers) > 1:  # 20130231 or 2013071799: keep what stands before the impossible part
-        is_cut = True
-        numbers.pop()
-        moment = _moment(numbers)
-    if moment is None:
-        return None
-    return _with_zone(part, numbers, moment, time_zone, is_cut)
-
-
-def _moment(numbers: list[int]) -> datetime | None:
-    try:
-        return datetime(*(numbers + [1, 1][max(0, len(numbers) - 1) :]))  # type: ignore[arg-type]  # noqa: DTZ001  # the zone follows
-    except ValueError:
-        return None
-
-
-def _with_zone(part: dict[str, str | None], numbers: list[int], moment: datetime, time_zone: str, is_cut: bool) -> Time:
-    text = "-".join(f"{one:0{4 if at == 0 else 2}d}" for at, one in enumerate(numbers[:3]))
-    if len(numbers) < 4:
-        return Time(text, moment.replace(tzinfo=ZoneInfo(time_zone)), False, is_cut)
-    text += "T" + ":".join(f"{one:02d}" for one in numbers[3:])
-    fraction = (part["f"] or "").removeprefix(".")
-    if fraction and len(numbers) == 6:
-        text += f".{fraction}"
-        moment = moment.replace(microsecond=int(fraction.ljust(6, "0")[:6]))
-    offset = _offset(part["z"])
-    if offset is None:
-        aware = moment.replace(tzinfo=ZoneInfo(time_zone))
-        return Time(text + _offset_text(aware), aware, True, is_cut)
-    aware = moment.replace(tzinfo=offset)
-    return Time(text + ("Z" if part["z"] == "Z" else _offset_text(aware)), aware, False, is_cut)
-
-
-def _offset(written: str | None) -> timezone | None:
-    if written is None:
-        return None
-    if written == "Z":
-        return UTC
-    digits = written[1:].replace(":", "").ljust(4, "0")
-    hours, minutes = int(digits[:2]), int(digits[2:])
-    if hours > 14 or minutes > 59:
-        return None
-    span = timedelta(hours=hours, minutes=minutes)
-    return timezone(-span if written[0] == "-" else span)
-
-
-def _offset_text(moment: datetime) -> str:
-    minutes = round((moment.utcoffset() or timedelta()).total_seconds() / 60)
-    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
 def patient_roles(cda: CDA) -> list[Element]:

@@ -4,7 +4,7 @@ import codecs
 import re
 
 from shared.canonical.reading import Format
-from shared.formats.cda import ROOTS, V3_NAMESPACE
+from shared.formats.cda_tree import ROOTS, V3_NAMESPACE
 from shared.formats.xml import RefusedXML, decode_xml, scan_prolog
 
 HEAD_BYTES = 4096

@@ -9,21 +9,17 @@ from services.normalizer.readers.ccda_narrative import References, render, rende
 from services.normalizer.readers.ccda_values import Context, read_coding, wording
 from shared.canonical.elements import Coding, Content, DocumentIdentifier, Relation, Section
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading, rejected
-from shared.formats.cda import (
+from shared.formats.cda import Identity, canonical_key, parent_documents, parent_key, read_identity
+from shared.formats.cda_tree import (
     CDA,
     STATEMENTS,
     V3,
     Element,
-    Identity,
     attribute,
-    canonical_key,
     child,
     children,
     local_name,
-    parent_documents,
-    parent_key,
     parse_cda,
-    read_identity,
     read_instance_identifier,
 )
 from shared.formats.xml import RefusedXML

@@ -6,7 +6,7 @@ from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_history import Around, began, has_ended, own_status, says_none
 from services.normalizer.readers.ccda_values import Context, read_coding, wording
 from shared.canonical.elements import Coding, DietaryPreference, HistoryEntry
-from shared.formats.cda import Element, attribute, child, children, descend
+from shared.formats.cda_tree import Element, attribute, child, children, descend
 
 _TABLE = load_table("ccda_allergies")
 _CRITICALITY = "82606-5"

@@ -9,7 +9,7 @@ from services.normalizer.readers.ccda_narrative import render
 from services.normalizer.readers.ccda_values import Context
 from services.normalizer.readers.other import media_type_of, plain_text
 from shared.canonical.elements import Attachment
-from shared.formats.cda import CDA, Element, attribute, child, descend, local_name
+from shared.formats.cda_tree import CDA, Element, attribute, child, descend, local_name
 from shared.identity import digest
 
 _BASE64 = etree.XPath("//*[@representation='B64']")

@@ -17,7 +17,7 @@ from services.normalizer.readers.ccda_history import (
 from services.normalizer.readers.ccda_results import read_results
 from services.normalizer.readers.ccda_values import Context, wording
 from shared.canonical.elements import DietaryPreference, HistoryEntry, Result
-from shared.formats.cda import Element, attribute, child, children, descend, local_name
+from shared.formats.cda_tree import Element, attribute, child, children, descend, local_name
 
 _KINDS: dict[str, str] = load_table("ccda_templates")["entries"]
 _PRIORITY = {kind: at for at, kind in reversed(list(enumerate(_KINDS.values())))}

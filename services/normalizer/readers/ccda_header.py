@@ -7,7 +7,9 @@ from services.normalizer.readers.ccda_narrative import render_inline
 from services.normalizer.readers.ccda_values import Context
 from shared.canonical.elements import Address, ContactDetails, HumanName, Identifier, OtherName, Source, Telecom
 from shared.canonical.reading import PatientReading, ProviderProfile
-from shared.formats.cda import CDA, Element, Identity, attribute, child, children, descend, local_name, patient_roles, read_time
+from shared.formats.cda import Identity, patient_roles
+from shared.formats.cda_times import read_time
+from shared.formats.cda_tree import CDA, Element, attribute, child, children, descend, local_name
 from shared.identity import normalize_system
 
 _STATUSES = load_table("ccda_statuses")

@@ -6,7 +6,7 @@ from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_results import read_results
 from services.normalizer.readers.ccda_values import Context, read_coding, read_value, wording
 from shared.canonical.elements import Coding, DietaryPreference, HistoryEntry, HistoryKind, Result, Value
-from shared.formats.cda import Element, attribute, child, children, descend
+from shared.formats.cda_tree import Element, attribute, child, children, descend
 
 _STATUSES = load_table("ccda_statuses")
 _NEGATIONS: dict[str, str] = load_table("ccda_allergies")["negations"]

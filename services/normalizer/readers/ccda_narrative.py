@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from shared.formats.cda import Element
+from shared.formats.cda_tree import Element
 
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
 _BLOCKS = frozenset(
@@ -50,12 +50,20 @@ def render_inline(element: Element) -> str | None:
 
 
 def _lines(element: Element) -> list[str]:
-    if len(element) == 0:
-        return _folded(element.text) if _name(element) != "pre" else _kept(element)
     if _name(element) == "pre":
         return _kept(element)
+    if len(element) == 0:
+        return _folded(element.text)
     lines: list[str] = []
-    inline: list[str] = [element.text or ""]
+    inline: list[str] = []
+    _flow(element, inline, lines)
+    _flush(inline, lines)
+    return lines
+
+
+def _flow(element: Element, inline: list[str], lines: list[str]) -> None:
+    """Runs of text gather in `inline` until a block or a break ends the line."""
+    inline.append(element.text or "")
     for child in element:
         name = _name(child)
         if name == "br":
@@ -64,25 +72,8 @@ def _lines(element: Element) -> list[str]:
             _flush(inline, lines)
             lines += _block(child, name)
         elif name not in _UNSEEN and child.get("revised") != "delete":
-            _inline(child, inline, lines)
+            _flow(child, inline, lines)
         inline.append(child.tail or "")
-    _flush(inline, lines)
-    return lines
-
-
-def _inline(element: Element, inline: list[str], lines: list[str]) -> None:
-    """Text runs join what stands before and after them; blocks inside break the line."""
-    if len(element) == 0:
-        inline.append(element.text or "")
-        return
-    inner = _lines(element)
-    if not inner:
-        return
-    inline.append((" " if (element.text or "")[:1].isspace() else "") + inner[0])
-    if len(inner) > 1:
-        _flush(inline, lines)
-        lines += inner[1:-1]
-        inline.append(inner[-1])
 
 
 def _block(element: Element, name: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Literal
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_values import Context, read_coding, read_interpretation, read_reference_range, read_value, wording
 from shared.canonical.elements import Coding, Result, Value
-from shared.formats.cda import Element, attribute, child, children
+from shared.formats.cda_tree import Element, attribute, child, children
 
 ResultStatus = Literal["final", "preliminary", "corrected", "cancelled", "unknown"]
 _STATUSES: dict[str, str] = load_table("ccda_statuses")["result_statuses"]

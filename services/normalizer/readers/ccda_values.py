@@ -6,7 +6,8 @@ from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_narrative import References, render_inline
 from shared.canonical.elements import Coding, Value
 from shared.canonical.reading import Warning
-from shared.formats.cda import XSI_TYPE, Element, attribute, child, children, read_time
+from shared.formats.cda_times import read_time
+from shared.formats.cda_tree import XSI_TYPE, Element, attribute, child, children
 from shared.identity import normalize_system
 
 _SYSTEMS = load_table("ccda_systems")

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.canonical.reading import ProviderProfile
-from shared.formats.cda import light_identity, local_name, parse_cda, read_time
+from shared.formats.cda import light_identity
+from shared.formats.cda_times import read_time
+from shared.formats.cda_tree import local_name, parse_cda
 from shared.formats.xml import RefusedXML
 from shared.identity import PatientIdentifier, document_id, patient_key
 from shared.outcomes import Reason
