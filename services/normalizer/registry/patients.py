@@ -11,7 +11,7 @@ from shared.canonical.elements import Coding, ContactDetails, DietaryPreference,
 from shared.canonical.models import Patient
 from shared.canonical.reading import PatientReading
 
-SCALARS = ("name", "birth_date", "gender", "email")
+IDENTITY = ("name", "birth_date", "gender")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def fold(text: str) -> str:
 
 
 def merge(patient_key: str, statements: Iterable[Statement]) -> Patient:
-    """The patient that these statements describe. Absent is not deleted; a withdrawn source says nothing."""
-    ordered = sorted((one for one in statements if not one.is_withdrawn), key=lambda one: (one.order, one.source_key))
+    """The patient that these statements describe. Absent is not deleted; of a withdrawn source only who it was about remains."""
+    ordered = sorted(statements, key=lambda one: (one.order, one.source_key))
     scalars: dict[str, Any] = {}
     identifiers: dict[tuple[str, str], Identifier] = {}
     other_names: dict[tuple[str, str], OtherName] = {}
@@ -67,7 +67,7 @@ def merge(patient_key: str, statements: Iterable[Statement]) -> Patient:
     diet: dict[tuple[str, str], DietaryPreference] = {}
     for one in ordered:  # oldest first, so that the newest has the last word
         reading = one.reading
-        for field in SCALARS:
+        for field in IDENTITY if one.is_withdrawn else (*IDENTITY, "email"):
             value = getattr(reading, field)
             if value is not None:
                 scalars[field] = value
@@ -75,6 +75,8 @@ def merge(patient_key: str, statements: Iterable[Statement]) -> Patient:
             identifiers[(identifier.system or "", identifier.value)] = identifier
         for name in reading.other_names:
             other_names[(fold(name.family or ""), fold(" ".join(name.given)))] = name
+        if one.is_withdrawn:
+            continue
         said = reading.contact_details
         contacts = ContactDetails(
             phones=said.phones or contacts.phones, emails=said.emails or contacts.emails, addresses=said.addresses or contacts.addresses
