@@ -6,6 +6,7 @@ from typing import Any
 from services.audit.desk import desk_row
 from services.audit.positions import Overtaken, Step, Stored, read_position, store_batch
 from shared.delivery.records import Record
+from shared.errors import Unavailable
 
 Place = tuple[str, int]
 Write = Callable[[Any, Step, Sequence[Record]], Awaitable[Stored | Overtaken]]
@@ -21,6 +22,7 @@ class PartitionLog:
         self._write = write
         self._find_beginning = find_beginning
         self._positions: dict[Place, int | None] = {}  # where we believe PostgreSQL stands
+        self.is_reachable = True  # what the last try found
 
     async def start_offset(self, topic: str, partition: int) -> int | None:
         """Where PostgreSQL stands. Without a position everything that Kafka still has is read: the log can be rebuilt from it."""
@@ -42,7 +44,12 @@ class PartitionLog:
 
     async def _store(self, place: Place, records: list[Record], write: Write) -> int:
         step = Step(self._group, *place, self._positions.get(place), records[-1].offset + 1)
-        stored = await write(self._pool, step, records)
+        try:
+            stored = await write(self._pool, step, records)
+        except Unavailable:
+            self.is_reachable = False
+            raise
+        self.is_reachable = True
         if isinstance(stored, Overtaken):
             self._positions[place] = stored.next_offset
             return records[0].offset if stored.next_offset is None else stored.next_offset

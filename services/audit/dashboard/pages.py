@@ -1,4 +1,4 @@
-"""Server-rendered pages: what came, what became of it, what needs someone; and the story of one document. No script, works without style."""
+"""Server-rendered pages: what came, what became of it, what needs someone; the story of one document. No script."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -53,7 +53,8 @@ def make_pages(pool: Any, books: BooksKeeper, *, refresh_seconds: int) -> APIRou
             400 if wrong else 200,
             figures=figures,
             rows=page.rows,
-            given=shown,
+            shown=shown,
+            given={name: shown.get(name, "") for name in FIELDS},
             wrong=wrong,
             following=following,
             is_first=cursor is None,
@@ -113,6 +114,7 @@ def make_templates() -> Environment:
         "play": play_of,
         "number": number,
     }
+    environment.filters["plain"] = plain
     environment.globals["link"] = lambda **wanted: f"/?{urlencode(wanted)}#log"
     return environment
 
@@ -139,6 +141,11 @@ def short(text: object) -> str:
 def words(text: str | None) -> str:
     """A code as words."""
     return (text or "").replace("_", " ")
+
+
+def plain(text: str) -> str:
+    """A sentence of the playbook without its marks for code."""
+    return text.replace("`", "")
 
 
 def number(count: int) -> str:
