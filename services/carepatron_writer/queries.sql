@@ -1,0 +1,43 @@
+-- name: read_links
+-- The link of each offer, and what the platform calls its patient.
+SELECT o.number, l.state, l.source_version, l.digest, l.external_id, l.status, l.reason, l.refused_at, l.place, l.revision,
+       p.external_id AS patient_external_id, p.state AS patient_state, p.reason AS patient_reason, p.refused_at AS patient_refused_at
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[]) WITH ORDINALITY AS o (destination_id, kind, our_id, patient_key, number)
+LEFT JOIN platform_links l ON l.destination_id = o.destination_id AND l.kind = o.kind AND l.our_id = o.our_id
+LEFT JOIN platform_links p ON p.destination_id = o.destination_id AND p.kind = 'patient' AND p.our_id = o.patient_key
+ORDER BY o.number;
+
+-- name: claim_links
+-- Compare and set: a link that has changed since it was read is not returned. The revision offered is the expected one plus one.
+INSERT INTO platform_links AS l (destination_id, kind, our_id, patient_key, source_version, digest, state, place, revision)
+SELECT destination_id, kind, our_id, patient_key, source_version, digest, 'sending', place, revision
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+  AS o (destination_id, kind, our_id, patient_key, source_version, digest, place, revision)
+ON CONFLICT (destination_id, kind, our_id) DO UPDATE
+SET patient_key = excluded.patient_key, source_version = excluded.source_version, digest = excluded.digest, state = 'sending',
+    status = NULL, reason = NULL, refused_at = NULL, place = excluded.place, revision = excluded.revision, updated_at = now()
+WHERE l.revision = excluded.revision - 1
+RETURNING destination_id, kind, our_id;
+
+-- name: settle_links
+-- Compare and set, like claim_links: a writer that was overtaken changes nothing.
+UPDATE platform_links l
+SET external_id = coalesce(o.external_id, l.external_id), source_version = o.source_version, digest = o.digest, state = o.state,
+    status = o.status, reason = o.reason, refused_at = o.refused_at, place = o.place, revision = o.revision, updated_at = now()
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+  $11::text[], $12::bigint[])
+  AS o (destination_id, kind, our_id, external_id, source_version, digest, state, status, reason, refused_at, place, revision)
+WHERE l.destination_id = o.destination_id AND l.kind = o.kind AND l.our_id = o.our_id AND l.revision = o.revision - 1;
+
+-- name: link_patient
+-- The platform's id of a patient, found by our reference; what was written about the patient is to be compared again.
+INSERT INTO platform_links AS l (destination_id, kind, our_id, patient_key, external_id, source_version, digest, state, place, revision)
+VALUES ($1, 'patient', $2, $2, $3, '', '', 'waiting', '', 1)
+ON CONFLICT (destination_id, kind, our_id) DO UPDATE
+SET external_id = excluded.external_id, state = 'waiting', revision = l.revision + 1, updated_at = now()
+WHERE l.external_id IS DISTINCT FROM excluded.external_id;
+
+-- name: forget_patient
+-- The platform no longer knows this client: the next snapshot looks for it again.
+UPDATE platform_links SET external_id = NULL, state = 'waiting', revision = revision + 1, updated_at = now()
+WHERE destination_id = $1 AND kind = 'patient' AND our_id = $2 AND external_id = $3;
