@@ -1,5 +1,6 @@
 """Kafka beside the stream: topics applied and checked, offsets looked up, single records and ranges read. No group, no commits."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ async def committed_and_end_offsets(bootstrap: list[str], group: str, topics: It
     async with _admin(bootstrap) as admin, _consumer(bootstrap) as consumer:
         counts = await _partition_counts(admin, list(topics))
         places = [TopicPartition(topic, partition) for topic, count in counts.items() for partition in range(count)]
-        committed = await admin.list_consumer_group_offsets(group, partitions=places) if places else {}
+        committed = await _committed(admin, group, places)
         begin = await consumer.beginning_offsets(places)
         end = await consumer.end_offsets(places)
     return {(one.topic, one.partition): (_offset(committed.get(one)), begin[one], end[one]) for one in places}
@@ -235,6 +236,21 @@ async def _adjust(admin: Any, topic: Topic) -> list[TopicChange]:
 def _is_less(found: str, wanted: str) -> bool:
     """Compare two limits, of which -1 is none."""
     return found != "-1" and (wanted == "-1" or int(found) < int(wanted))
+
+
+async def _committed(admin: Any, group: str, places: list[TopicPartition]) -> dict[TopicPartition, Any]:
+    """A coordinator that is just being elected is waited for: a fresh cluster has none until the first group asks."""
+    if not places:
+        return {}
+    async with asyncio.timeout(READ_SECONDS):
+        while True:
+            try:
+                found: dict[TopicPartition, Any] = await admin.list_consumer_group_offsets(group, partitions=places)
+                return found
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+            await asyncio.sleep(0.2)
 
 
 def _offset(committed: Any) -> int | None:

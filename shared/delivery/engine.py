@@ -27,9 +27,10 @@ from shared.settings import ServiceSettings
 
 Place = tuple[str, int]  # topic, partition
 
-BURST = 64  # records that may pass before the event loop gets a turn
+TURN_SECONDS = 0.005  # work in a row before the event loop (and with it the heartbeats) gets a turn
 TURNS = 16  # records of one lane before it goes to the end of the line
 ROOM_WAIT_SECONDS = 1.0
+OUTAGE_LINE_SECONDS = 1.0
 
 logger = get_logger(__name__)
 
@@ -77,7 +78,9 @@ class DeliveryEngine:
         self._schedule: Schedule[Lane] = Schedule(clock, self._let_go)
         self._gate = Gate(target_of, breaker or BreakerLimits(), clock, self._let_go, stage)
         self._epoch = 0
-        self._burst = 0
+        self._outages: dict[str, tuple[float, int]] = {}
+        self._turn_began = 0.0
+        self._turn: asyncio.Future[None] | None = None
         self._is_taking = False
         self._workers: list[asyncio.Task[None]] = []
         self._quiet: asyncio.Future[None] | None = None
@@ -230,14 +233,27 @@ class DeliveryEngine:
                     self.in_flight -= 1
                     if self._quiet is not None and not partition.in_flight:
                         settle(self._quiet)
-                self._burst += 1
-                if self._burst >= BURST:
-                    self._burst = 0
-                    await asyncio.sleep(0)
+                if self._turn is not None or self._clock() - self._turn_began > TURN_SECONDS:
+                    await self._give_way()
                 if not is_busy:
                     break
             else:
                 self._line.put(lane)
+
+    async def _give_way(self) -> None:
+        """Let the event loop do everything else that is due. All workers give way together: one after the other they would not."""
+        while self._turn is not None:
+            await asyncio.shield(self._turn)
+        if self._clock() - self._turn_began > TURN_SECONDS:
+            self._turn = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+            await asyncio.shield(self._turn)
+
+    def _begin_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        self._turn_began = self._clock()
+        if turn is not None:
+            settle(turn)
 
     async def _deliver(self, lane: Lane, record: Record) -> bool:
         """Handle and record the head of a lane; True when the lane may go on with its next record."""
@@ -299,11 +315,21 @@ class DeliveryEngine:
         self.meters.note_retry(outage.target)
         if not lane.partition.is_active:
             return
-        if lane.pauses in (1, 10, 100):  # one line at the beginning, few for a long outage
-            record = lane.records[0]
-            logger.warning("try_put_off", **self._place(record), attempt=lane.pauses, target=outage.target, why=outage.why)
+        self._log_outage(lane, outage)
         if not self._gate.fail(lane, outage):
             self._schedule.put(lane, pause_seconds(lane.pauses, outage, self._chance, longest=self.settings.retry_max_seconds))
+
+    def _log_outage(self, lane: Lane, outage: Unavailable) -> None:
+        """A line a second for each target, with how many tries it stands for: an outage meets every lane."""
+        now = self._clock()
+        since, count = self._outages.get(outage.target, (now - OUTAGE_LINE_SECONDS, 0))
+        if now - since < OUTAGE_LINE_SECONDS:
+            self._outages[outage.target] = (since, count + 1)
+            return
+        self._outages[outage.target] = (now, 0)
+        logger.warning(
+            "try_put_off", **self._place(lane.records[0]), attempt=lane.pauses, target=outage.target, why=outage.why, retries=count + 1
+        )
 
     def _stop_by_refusals(self, partition: PartitionLanes) -> None:
         if self.is_stopped_by_refusals:

@@ -118,7 +118,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
         self._is_paused = False
-        self._last_poll = 0.0
+        self.last_poll = 0.0
 
     # --- with the broker ---
 
@@ -128,7 +128,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
 
     def begin(self) -> None:
         """Start to poll."""
-        self._last_poll = self._clock()
+        self.last_poll = self._clock()
         self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._tick())]
 
     async def finish(self) -> None:
@@ -210,7 +210,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
                 logger.error("poll_failed", stage=self._stage, group=self._group, why=type(error).__name__, exc_info=error)
                 await asyncio.sleep(1.0)
             else:
-                self._last_poll = self._clock()
+                self.last_poll = self._clock()
                 if polled:
                     await self.engine.submit([read_record(one) for records in polled.values() for one in records])
 
@@ -250,11 +250,11 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
             self._lag.measure(consumer, self.engine.mark_of, self._clock())
             if self.engine.is_stopped_by_refusals:
                 await self._leave(exits.REFUSALS)
-            silence = self._clock() - self._last_poll
+            silence = self._clock() - self.last_poll
             if silence > self._longest_silence_seconds:
                 logger.critical("polling_stands_still", stage=self._stage, group=self._group, seconds=round(silence))
                 self._exit_process(exits.WATCHDOG)
-                self._last_poll = self._clock()
+                self.last_poll = self._clock()
 
     async def _leave(self, code: int) -> None:
         """End the process in order: what is in flight is finished and committed first."""
