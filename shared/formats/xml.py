@@ -16,7 +16,9 @@ HUGE_BYTES = 9_000_000  # beyond this one text may exceed libxml2's 10 MB, so it
 _ENCODING = re.compile(
     r"^(utf-?8|us-ascii|ascii|utf-?16|iso[-_]?8859-\d{1,2}|latin-?1|windows-125\d|cp125\d|ansi_x3\.4-1968)$", re.IGNORECASE
 )
-_DECLARATION = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"'][^>]{0,100}\?>")
+_DECLARATION = re.compile(rb"\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"'][^>]{0,100}\?>")
+# blank lines before the declaration are an error in XML and common in the wild; what it says is known by then
+_LATE_DECLARATION = re.compile(rb"\A(\s+)<\?xml\s[^>]{0,200}\?>")
 _SPACE = b" \t\r\n"
 _NEWLINE = 10
 _TOO_MANY_ATTRIBUTES = etree.XPath(f"boolean(//*[@*[{MAX_ATTRIBUTES + 1}]])")
@@ -49,6 +51,7 @@ def decode_xml(content: bytes) -> Decoded:
         return Decoded(_transcode(content, _utf16_name(content)), guessed=False)
     if content.startswith(codecs.BOM_UTF8):
         content = content[3:]
+    content = content.rstrip(b"\0")
     declaration = _DECLARATION.match(content)
     declared = declaration[1].decode("ascii").lower() if declaration else None
     if declared is not None and not _ENCODING.fullmatch(declared):
@@ -126,6 +129,7 @@ def parse_xml(content: bytes) -> etree._Element:
 
     Raises RefusedXML: hostile_xml for a document type or masses of attributes, too_deep for depth, malformed_xml for the rest.
     """
+    content = _LATE_DECLARATION.sub(rb"\1", content, count=1)
     prolog = scan_prolog(content)
     if prolog.has_doctype:
         raise RefusedXML(Reason.HOSTILE_XML, "DOCTYPE")

@@ -15,31 +15,34 @@ _CRITICALITIES = {"CRITH": "high", "CRITL": "low"}
 _HIGH_SEVERITIES = ("24484000", "399166001")
 
 
-def read_allergy(observation: Element, around: Around, context: Context) -> tuple[HistoryEntry | None, DietaryPreference | None]:
-    """The statement as medical history and, where it concerns food, as a dietary preference."""
+def read_allergies(observation: Element, around: Around, context: Context) -> list[HistoryEntry | DietaryPreference]:
+    """The statement as medical history and, where it concerns food, as a dietary preference; once for each allergen named."""
     value = child(observation, "value")
     kind = read_coding(value)
-    allergen, text = _read_allergen(observation, context)
-    # the type stands for the allergen only where none is named
-    finding = allergen or (kind if text is None else None)
-    if allergen is None and text is None:
-        # without an allergen the narrative says what the type cannot ("No Known Allergies")
-        text = context.text(child(observation, "text")) or wording(value, context)
-    if finding is None and text is None:
-        return None, None
-    negated = around.is_negated or says_none(kind) or says_none(allergen)
-    criticality = _read_criticality(observation)
-    status = own_status(observation) or ("resolved" if has_ended(observation) else around.concern_status)
     # C32 has the type in code and may have the substance in value
     kinds = [one for one in (kind, read_coding(child(observation, "code"))) if one]
-    category, diet_kind = _classify(kinds, allergen, is_none_known=negated and allergen is None)
-    history = HistoryEntry("allergy", finding, text, status, began(observation, context), negated, category, criticality)
-    if diet_kind is None:
-        return history, None
-    return history, DietaryPreference(diet_kind, finding, text, criticality, _read_reactions(observation, context), status, negated)
+    onset = began(observation, context)
+    status = own_status(observation) or ("resolved" if has_ended(observation) else around.concern_status)
+    criticality = _read_criticality(observation)
+    reactions = _read_reactions(observation, context)
+    entries: list[HistoryEntry | DietaryPreference] = []
+    for allergen, named in _read_allergens(observation, context) or [(None, None)]:
+        # without an allergen the narrative says what the type cannot ("No Known Allergies")
+        text = named or (None if allergen else context.text(child(observation, "text")) or wording(value, context))
+        # the type stands for the allergen only where none is named
+        finding = allergen or (None if named else kind)
+        if finding is None and text is None:
+            continue
+        negated = around.is_negated or says_none(kind) or says_none(allergen)
+        category, diet_kind = _classify(kinds, allergen, is_none_known=negated and allergen is None)
+        entries.append(HistoryEntry("allergy", finding, text, status, onset, negated, category, criticality))
+        if diet_kind is not None:
+            entries.append(DietaryPreference(diet_kind, finding, text, criticality, reactions, status, negated))
+    return entries
 
 
-def _read_allergen(observation: Element, context: Context) -> tuple[Coding | None, str | None]:
+def _read_allergens(observation: Element, context: Context) -> list[tuple[Coding | None, str | None]]:
+    found = []
     for participant in children(observation, "participant"):
         entity = descend(participant, "participantRole", "playingEntity")
         if entity is None:
@@ -49,8 +52,8 @@ def _read_allergen(observation: Element, context: Context) -> tuple[Coding | Non
         coding = read_coding(code)
         text = attribute(code, "displayName") or context.text(child(entity, "name")) or wording(code, context)
         if coding or text:
-            return coding, text
-    return None, None
+            found.append((coding, text))
+    return found
 
 
 def _classify(

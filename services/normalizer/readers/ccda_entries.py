@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from services.normalizer.mappings.tables import load_table
-from services.normalizer.readers.ccda_allergies import read_allergy
+from services.normalizer.readers.ccda_allergies import read_allergies
 from services.normalizer.readers.ccda_history import (
     Around,
     read_family,
@@ -113,7 +113,7 @@ def _read_by_kind(statement: Element, kind: str | None, around: Around, context:
     name = local_name(statement)
     match kind:
         case "allergy" if name == "observation":
-            for entry in read_allergy(statement, around, context):
+            for entry in read_allergies(statement, around, context):
                 findings.add(entry)
         case "problem" if name == "observation":
             findings.add(read_problem(statement, around, context))

@@ -123,6 +123,16 @@ def test_what_is_intended_is_no_fact(mood: str) -> None:
     assert facts(read_ccda(document(section(entry, "11450-4")), PROVIDER)) == []
 
 
+def test_several_allergens_are_several_allergies() -> None:
+    allergen = (
+        '<participant><participantRole><playingEntity><code code="{0}" displayName="{0}"/></playingEntity></participantRole></participant>'
+    )
+    inner = f'<templateId root="{ALLERGY}"/><value xsi:type="CD" code="414285001"/>{allergen.format("A")}{allergen.format("B")}'
+    reading = read_ccda(document(section(f'<entry><observation moodCode="EVN">{inner}</observation></entry>')), PROVIDER)
+
+    assert [one.text for one in reading.patients[0].dietary_preferences] == ["A", "B"]
+
+
 def test_free_text_never_becomes_an_allergy() -> None:
     reading = read_ccda(document(section("<text>Severe peanut allergy</text>")), PROVIDER)
 

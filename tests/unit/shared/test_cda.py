@@ -94,6 +94,12 @@ def test_an_xinclude_is_not_followed() -> None:
     assert "".join(str(one) for one in cda.root.itertext()) == ""
 
 
+def test_blank_lines_before_the_declaration_and_nul_bytes_at_the_end_do_no_harm() -> None:
+    content = b"\r\n\n<?xml version='1.0' encoding='utf-8'?>\n" + document("") + b"\n\0\0"
+
+    assert local_name(parse_cda(content).root) == "ClinicalDocument"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "windows-1252"])
 def test_declared_encodings_are_read(encoding: str) -> None:
     declared = encoding.removesuffix("-sig")
