@@ -46,7 +46,8 @@ class LocalKafka(Server):
 
     def start(self) -> None:
         """Start the broker; `wait_ready` tells when it answers. Raises Misconfigured."""
-        java = [_java(), *self._jvm, "-cp", ":".join(str(one) for one in fetch_jars(self._cache, self._say))]
+        folders = sorted({str(one.parent) for one in fetch_jars(self._cache, self._say)})
+        java = [_java(), *self._jvm, "-cp", ":".join(f"{one}/*" for one in folders)]
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "server.properties").write_text(self._properties("data"))
         if not (self.folder / "data").exists():

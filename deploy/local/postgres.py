@@ -5,6 +5,7 @@ import pwd
 import secrets
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,21 +13,32 @@ from deploy.local.processes import KEEPER, LOOPBACK, Child, Server, answers, fre
 from shared.errors import Misconfigured
 
 ACCOUNT = "healthcare_pg"  # PostgreSQL refuses to run as root
+ADVICE = "Nothing was changed; bring the folder back from a backup, or start on another HEALTHCARE_RECORDS_HOME"
 FALLBACK_ACCOUNT = "nobody"  # where accounts cannot be made
 
 
 class LocalPostgres(Server):
     """One server on one folder; its password is made once and kept there."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, settings: dict[str, str] | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        settings: dict[str, str] | None = None,
+        databases: Sequence[str] = (),
+        log: Path | None = None,
+    ) -> None:
+        """`databases` are made together with the folder."""
         self.folder = folder.resolve()
         super().__init__("PostgreSQL", log or self.folder / "postgres.log")
         self.port = port or free_port()
+        self._databases = databases
         self._settings = {"max_connections": "100", "shared_buffers": "128MB", "max_wal_size": "1GB", **(settings or {})}
 
     def url(self, database: str = "postgres") -> str:
-        """The address of a database; known once the server was started."""
-        return f"postgresql://postgres:{(self.folder / 'password').read_text()}@{LOOPBACK}:{self.port}/{database}"
+        """The address of a database. Raises Misconfigured when the password is lost."""
+        return f"postgresql://postgres:{self._password().read_text()}@{LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
         """Start the server; `wait_ready` tells when it answers. Raises Misconfigured."""
@@ -66,34 +78,49 @@ class LocalPostgres(Server):
         """Make the data folder, all or nothing."""
         fresh = data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        password = self.folder / "password"
-        password.unlink(missing_ok=True)
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(24))
+        password = self._password()
         account = {}
         if user != "-":
             shutil.chown(password, user)
             account = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
         command = [str(_programs() / "initdb"), "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=utf8", "--locale=C"]
         command += ["-U", "postgres", "-D", str(fresh)]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, **account)  # type: ignore[call-overload]
-        if done.returncode:
-            self.log.write_text(done.stdout + done.stderr)
-            raise Misconfigured(f"PostgreSQL could not make its data in {self.folder}{last_words(self.log)}: see {self.log}")
+        steps = [(command, "")]
+        if self._databases:
+            alone = [str(_programs() / "postgres"), "--single", "-D", str(fresh), "postgres"]
+            steps.append((alone, "".join(f"CREATE DATABASE {one};\n" for one in self._databases)))
+        for step, text in steps:
+            done = subprocess.run(step, cwd=self.folder, input=text, capture_output=True, text=True, check=False, **account)  # type: ignore[call-overload]
+            if done.returncode:
+                self.log.write_text(done.stdout + done.stderr)
+                raise Misconfigured(f"PostgreSQL could not make its data in {self.folder}{last_words(self.log)}: see {self.log}")
         fresh.rename(data)
+
+    def _password(self) -> Path:
+        """The file with the password, made once and before the data."""
+        file = self.folder / "password"
+        if not file.is_file():
+            if (self.folder / "data").exists():
+                raise Misconfigured(f"PostgreSQL's password in {self.folder} is missing. {ADVICE}")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            fresh = self.folder / "password.new"
+            fresh.unlink(missing_ok=True)
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_urlsafe(24))
+            fresh.replace(file)
+        return file
 
     def _check(self, data: Path) -> None:
         """Refuse a folder that is damaged or of another version before PostgreSQL touches it."""
-        advice = "Nothing was changed; bring the folder back from a backup, or start on another HEALTHCARE_RECORDS_HOME"
         try:
             found = (data / "PG_VERSION").read_text().strip()
-            is_complete = (data / "global" / "pg_control").is_file() and (self.folder / "password").is_file()
+            is_complete = (data / "global" / "pg_control").is_file()
         except (OSError, UnicodeDecodeError):
             found, is_complete = "", False
         if not found or not is_complete:
-            raise Misconfigured(f"PostgreSQL's data in {data} is damaged: files are missing. {advice}")
+            raise Misconfigured(f"PostgreSQL's data in {data} is damaged: files are missing. {ADVICE}")
         if found != _version():
-            raise Misconfigured(f"PostgreSQL's data in {data} was made by version {found}, this is version {_version()}. {advice}")
+            raise Misconfigured(f"PostgreSQL's data in {data} was made by version {found}, this is version {_version()}. {ADVICE}")
 
 
 def _programs() -> Path:

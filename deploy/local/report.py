@@ -6,8 +6,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from services.ingest.publishing import PublishReport
-
 STYLES = {
     "created": "green",
     "updated": "green",
@@ -21,7 +19,7 @@ STYLES = {
 }
 
 
-def print_report(report: dict[str, Any], published: PublishReport) -> None:
+def print_report(report: dict[str, Any]) -> None:
     """Print tables that fit 100 columns."""
     console = Console(highlight=False)
     documents = [row for row in report["rows"] if row["status"] in STYLES]
@@ -31,7 +29,7 @@ def print_report(report: dict[str, Any], published: PublishReport) -> None:
     if needing:
         console.print(_by_reason(needing))
     balance = "[green]the books balance[/]" if report["books_balanced"] else "[bold red]the books do not balance[/]"
-    left_out = f", {len(published.skipped)} files not readable" if published.skipped else ""
+    left_out = f" · {len(report['unreadable'])} files not readable" if report["unreadable"] else ""
     console.print(
         f"  {report['published']} published · {report['received']} messages · {report['duplicates']} duplicates · "
         f"{report['in_flight']} in flight · {balance} · {report['seconds']} s{left_out}"

@@ -1,76 +1,70 @@
-"""What runs here: ports and addresses of the local system, written by `up`, read by every other command."""
+"""Where the system that runs on this machine can be reached: written by `up`, read by every other command."""
 
+import fcntl
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-RUNTIME_FILE = "runtime.json"
+from shared.settings import PlatformSettings
+
+FILE = "runtime.json"
+LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The running system. Empty ports belong to parts that run elsewhere."""
+    """A running system: its supervisor and the environment that its services were given."""
 
     pid: int
     home: str
-    kafka_bootstrap_servers: str
-    database_url: str
-    carepatron_base_url: str
-    carepatron_api_key_file: str
-    content_store_url: str
-    ports: dict[str, int]  # by service: ingest, normalizer, writer, audit, sandbox
-
-    @property
-    def dashboard_url(self) -> str:
-        """The audit store's page."""
-        return f"http://127.0.0.1:{self.ports['audit']}/"
-
-    @property
-    def chart_url(self) -> str | None:
-        """The sandbox's chart view; None when the platform is elsewhere."""
-        return f"http://127.0.0.1:{self.ports['sandbox']}/" if "sandbox" in self.ports else None
+    started: str  # ISO 8601
+    dashboard_url: str
+    addresses: dict[str, str]  # by process, for people
+    environment: dict[str, str]  # by variable, holds secrets
 
 
 def home_folder() -> Path:
-    """The state folder: HEALTHCARE_RECORDS_HOME, else `.healthcare-records` here."""
-    return Path(os.environ.get("HEALTHCARE_RECORDS_HOME", ".healthcare-records")).resolve()
+    """The folder with the state of the local system."""
+    return PlatformSettings().healthcare_records_home.resolve()
 
 
 def read_runtime(home: Path) -> Runtime | None:
-    """The system running on a folder; None when there is none (also after it was killed)."""
+    """The system running on a folder, None when there is none."""
     try:
-        runtime = Runtime(**json.loads((home / RUNTIME_FILE).read_text()))
-        os.kill(runtime.pid, 0)
+        if not _is_locked(home / LOCK):
+            return None
+        return Runtime(**json.loads((home / FILE).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return runtime
-
-
-def write_runtime(home: Path, runtime: Runtime) -> None:
-    """Leave word, all or nothing."""
-    fresh = home / f"{RUNTIME_FILE}.new"
-    fresh.write_text(json.dumps(asdict(runtime), indent=1))
-    fresh.replace(home / RUNTIME_FILE)
-
-
-def remove_runtime(home: Path) -> None:
-    """Take the word back."""
-    (home / RUNTIME_FILE).unlink(missing_ok=True)
 
 
 def environment(runtime: Runtime) -> dict[str, str]:
-    """The settings that let services and commands find each other."""
-    prefixes = {"ingest": "INGEST", "normalizer": "NORMALIZER", "writer": "CAREPATRON_WRITER", "audit": "AUDIT", "sandbox": "SANDBOX"}
-    key_file = Path(runtime.carepatron_api_key_file)
-    return {
-        "HEALTHCARE_RECORDS_HOME": runtime.home,
-        "KAFKA_BOOTSTRAP_SERVERS": runtime.kafka_bootstrap_servers,
-        "DATABASE_URL": runtime.database_url,
-        "CAREPATRON_BASE_URL": runtime.carepatron_base_url,
-        **({"CAREPATRON_API_KEY": key_file.read_text().strip()} if key_file.is_file() else {}),
-        "CONTENT_STORE_URL": runtime.content_store_url,
-        "SANDBOX_STATE": str(Path(runtime.home) / "sandbox"),
-        "AUDIT_PUBLIC_URL": runtime.dashboard_url,
-        **{f"{prefixes[name]}_HTTP_PORT": str(port) for name, port in runtime.ports.items()},
-    }
+    """The environment variables with which a command finds the running system."""
+    return dict(runtime.environment)
+
+
+def write_runtime(home: Path, runtime: Runtime) -> None:
+    """Make the running system known, readable for this account only; never half a file."""
+    fresh = home / f"{FILE}.new"
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(asdict(runtime), indent=2))
+    fresh.replace(home / FILE)
+
+
+def remove_runtime(home: Path) -> None:
+    """Forget the running system."""
+    (home / FILE).unlink(missing_ok=True)
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether somebody holds the folder's lock."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

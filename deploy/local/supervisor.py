@@ -1,166 +1,170 @@
-"""Starts processes in order, keeps them running, stops them in reverse order; one status line each."""
+"""Starts parts as soon as what they need is ready, keeps them running, stops them in reverse order."""
 
+import asyncio
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from deploy.local.processes import Child
+from deploy.local.home import disk_sentence, free_mebibytes
+from deploy.local.processes import Server, last_words
 from shared.errors import Misconfigured
 
-BACKOFF_SECONDS = (0.5, 30.0)  # first pause before a restart, doubling up to the second
-STEADY_SECONDS = 30.0  # running that long counts as a fresh start
-EXIT_MISCONFIGURED = 2
+READY_SECONDS = 120.0  # for the first start of a part
+PAUSE_SECONDS = (0.5, 30.0)  # before a restart: the first, doubling to the last
+STEADY_SECONDS = 60.0  # after which a part has earned a short pause again
+POLL_SECONDS = 0.1
+LOOK_SECONDS = 2.0  # between looks at readiness and at the disk
+WARN_MEBIBYTES, STOP_MEBIBYTES = 200, 50
 
 
-class Part(Protocol):
-    """Something that is started and stopped: Kafka, PostgreSQL, a service."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of the system: what it needs before it starts, and where it can be reached."""
 
-    @property
-    def child(self) -> Child | None:
-        """The process, while there is one."""
-
-    @property
-    def log(self) -> Path:
-        """Its log."""
-
-    def start(self) -> None:
-        """Start the process."""
-
-    def wait_ready(self, seconds: float = 60.0) -> None:
-        """Wait until it answers; raises Misconfigured."""
-
-    def stop(self) -> None:
-        """Stop in order."""
-
-
-class ServicePart:
-    """One of our own services, ready when it says so."""
-
-    def __init__(self, command: list[str], port: int, log: Path, env: dict[str, str]) -> None:
-        self._command = command
-        self._port = port
-        self._env = env
-        self._log = log
-        self._child: Child | None = None
-
-    @property
-    def child(self) -> Child | None:
-        """The process, while there is one."""
-        return self._child
-
-    @property
-    def log(self) -> Path:
-        """Its log."""
-        return self._log
-
-    def start(self) -> None:
-        """Start the process."""
-        self._child = Child(self._command, self._log, env=self._env)
-
-    def is_ready(self) -> bool:
-        """Whether /readyz says so."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def wait_ready(self, seconds: float = 60.0) -> None:
-        """Wait until it is ready; raises Misconfigured when it ends or the time is over."""
-        deadline = time.monotonic() + seconds
-        while not self.is_ready():
-            if self._child is None or self._child.returncode is not None:
-                raise Misconfigured(f"it ended while starting: see {self._log}")
-            if time.monotonic() > deadline:
-                raise Misconfigured(f"it was not ready within {seconds:.0f} s: see {self._log}")
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        """Stop in order."""
-        if self._child:
-            self._child.stop()
-            self._child = None
-
-
-@dataclass(slots=True)
-class Watched:
-    """A part and how it fares."""
-
+    server: Server
     name: str
-    part: Part
-    state: str = "waiting"
-    started_at: float = 0.0
-    restarts: int = 0
-    retry_at: float | None = None
-    pause: float = BACKOFF_SECONDS[0]
-    note: str = ""
+    address: str = ""
+    after: tuple[str, ...] = ()
+    is_errand: bool = False  # runs once, to its end
 
 
-@dataclass(slots=True)
+class Screen(Protocol):
+    """Where the state of the parts is shown."""
+
+    def show(self, name: str, state: str, note: str = "") -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
 class Supervisor:
-    """The parts in the order in which they start."""
+    """The parts of a system, in the order in which they are listed."""
 
-    on_change: Callable[[Watched], None]
-    watched: list[Watched] = field(default_factory=list)
+    def __init__(self, parts: Sequence[Part], screen: Screen, home: Path, *, pauses: tuple[float, float] = PAUSE_SECONDS) -> None:
+        self._parts = parts
+        self._screen = screen
+        self._home = home
+        self._pauses = pauses
+        self._threads: set[asyncio.Future[Any]] = set()
+        self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._is_ready: dict[str, bool] = {}
 
-    def start(self, name: str, part: Part) -> None:
-        """Start a part and wait until it answers. Raises Misconfigured."""
-        one = self.begin(name, part)
-        self.await_ready(one)
-
-    def begin(self, name: str, part: Part) -> Watched:
-        """Start a part without waiting."""
-        one = Watched(name, part)
-        self.watched.append(one)
-        self._say(one, "starting")
-        part.start()
-        one.started_at = time.monotonic()
-        return one
-
-    def await_ready(self, one: Watched) -> None:
-        """Wait until a started part answers. Raises Misconfigured."""
+    async def start(self) -> None:
+        """Start every part and wait until all are ready. Raises Misconfigured with the first sentence; `stop` is still to be called."""
+        tasks: dict[str, asyncio.Task[None]] = {}
         try:
-            one.part.wait_ready()
-        except Misconfigured as error:
-            raise Misconfigured(f"{one.name} did not start: {error}") from error
-        self._say(one, "running")
+            async with asyncio.TaskGroup() as group:
+                for part in self._parts:
+                    needs = [tasks[one] for one in part.after if one in tasks]
+                    tasks[part.name] = group.create_task(self._bring_up(part, needs))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
 
-    def check(self) -> None:
-        """Look after the parts: restart what ended, with growing pauses. Call it a few times a second."""
-        now = time.monotonic()
-        for one in self.watched:
-            if one.retry_at is not None:
-                if now >= one.retry_at:
-                    one.retry_at = None
-                    one.restarts += 1
-                    one.started_at = now
-                    one.part.start()
-                    self._say(one, "running", f"restarted {one.restarts}×")
+    async def watch(self) -> None:
+        """Restart what ends, show what is not ready. Ends only by raising Misconfigured, when the disk is full."""
+        has_warned = False
+        looked = 0.0
+        while True:
+            servers = [one for one in self._parts if not one.is_errand]
+            for part in servers:
+                if part.server.returncode is not None and part.name not in self._restarts:
+                    task = asyncio.create_task(self._restart(part))
+                    self._restarts[part.name] = task
+                    task.add_done_callback(partial(self._restarted, part.name))
+            if time.monotonic() - looked > LOOK_SECONDS:
+                await asyncio.gather(*(self._look(one) for one in servers if one.name not in self._restarts))
+                free = free_mebibytes(self._home)
+                if free < STOP_MEBIBYTES:
+                    raise Misconfigured(disk_sentence(self._home))
+                if free < WARN_MEBIBYTES and not has_warned:
+                    self._screen.say(f"the disk of {self._home} is nearly full: {free} MiB left, everything stops at {STOP_MEBIBYTES}")
+                has_warned = free < WARN_MEBIBYTES
+                looked = time.monotonic()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self) -> bool:
+        """Stop every part, the last one first; False when a start is still hanging in the network and is left alone."""
+        for task in list(self._restarts.values()):
+            task.cancel()
+        hanging: set[asyncio.Future[Any]] = set()
+        if self._threads:
+            hanging = (await asyncio.wait(self._threads, timeout=5))[1]
+        for part in reversed(self._parts):
+            if part.is_errand and part.server.returncode is not None:
                 continue
-            child = one.part.child
-            if child is not None and child.returncode is not None:
-                self._plan_restart(one, child.returncode, now)
+            if part.server.child is not None:
+                self._screen.show(part.name, "stopping")
+                await self._in_thread(part.server.stop)
+                self._screen.show(part.name, "stopped")
+        return not hanging
 
-    def stop(self) -> None:
-        """Stop everything, last started first."""
-        for one in reversed(self.watched):
-            self._say(one, "stopping")
-            one.retry_at = None
-            one.part.stop()
-            self._say(one, "stopped")
+    async def _bring_up(self, part: Part, needs: Sequence[asyncio.Task[None]]) -> None:
+        """The first start: it succeeds or it is told why not."""
+        await asyncio.gather(*needs)
+        began = time.monotonic()
+        self._screen.show(part.name, "starting")
+        try:
+            await self._in_thread(part.server.start)
+            await self._until_ready(part, READY_SECONDS)
+        except Misconfigured as error:
+            self._screen.show(part.name, "failed")
+            raise Misconfigured(f"{part.name} did not start: {error}") from error
+        self._is_ready[part.name] = True
+        self._screen.show(part.name, "done" if part.is_errand else "ready", f"{time.monotonic() - began:.1f} s")
 
-    def _plan_restart(self, one: Watched, code: int, now: float) -> None:
-        if now - one.started_at > STEADY_SECONDS:
-            one.pause = BACKOFF_SECONDS[0]
-        one.part.stop()  # reap it
-        one.retry_at = now + one.pause
-        self._say(one, "down", f"ended with code {code}, restart in {one.pause:g} s, log {one.part.log}")
-        one.pause = min(one.pause * 2, BACKOFF_SECONDS[1])
+    async def _until_ready(self, part: Part, seconds: float) -> None:
+        server = part.server
+        deadline = time.monotonic() + seconds
+        while not await self._in_thread(server.is_ready):
+            if server.returncode not in (None, 0) or (server.returncode == 0 and not part.is_errand):
+                raise Misconfigured(f"it ended with exit code {server.returncode}{last_words(server.log)} (log: {server.log})")
+            if time.monotonic() > deadline:
+                raise Misconfigured(f"it was not ready within {seconds:.0f} s{last_words(server.log)} (log: {server.log})")
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _say(self, one: Watched, state: str, note: str = "") -> None:
-        one.state, one.note = state, note
-        self.on_change(one)
+    async def _restart(self, part: Part) -> None:
+        """Start a part again, with growing pauses, until it has stayed up for a while."""
+        pause, longest = self._pauses
+        while part.server.returncode is not None:
+            self._is_ready[part.name] = False
+            self._screen.show(part.name, "down", f"exit code {part.server.returncode}, again in {pause:g} s")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+            self._screen.show(part.name, "starting")
+            try:
+                await self._in_thread(part.server.start)
+                await self._until_ready(part, READY_SECONDS)
+            except Misconfigured as error:
+                self._screen.say(f"{part.name}: {error}")
+                if part.server.returncode is None:
+                    return  # alive and slow: `watch` goes on looking
+                continue
+            self._is_ready[part.name] = True
+            self._screen.show(part.name, "ready", "restarted")
+            steady = time.monotonic() + STEADY_SECONDS
+            while part.server.returncode is None and time.monotonic() < steady:
+                await self._look(part)
+                await asyncio.sleep(min(LOOK_SECONDS, self._pauses[0]))
+
+    def _restarted(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._restarts[name]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._screen.say(f"{name}: restart failed ({type(error).__name__}: {error})")
+
+    async def _look(self, part: Part) -> None:
+        """Show when readiness has changed."""
+        if part.server.returncode is not None:
+            return
+        is_ready = await self._in_thread(part.server.is_ready)
+        if is_ready != self._is_ready.get(part.name, False):
+            self._is_ready[part.name] = is_ready
+            self._screen.show(part.name, "ready" if is_ready else "not ready")
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+        """Run a blocking call; it is waited for at the end even when we are cancelled here."""
+        future = asyncio.get_running_loop().run_in_executor(None, call)
+        self._threads.add(future)
+        future.add_done_callback(self._threads.discard)
+        return await asyncio.shield(future)

@@ -1,129 +1,167 @@
-"""The whole system on one machine: which parts run here, on which ports, and in which order they start."""
+"""The whole system on one machine: its parts, how they find each other, and running them until the work is done or a signal comes."""
 
+import asyncio
 import os
-import subprocess
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+from deploy.local.home import Home
 from deploy.local.kafka import LocalKafka
+from deploy.local.ports import choose_ports
 from deploy.local.postgres import LocalPostgres
-from deploy.local.processes import LOOPBACK, free_port, is_free
-from deploy.local.runtime import Runtime, environment, remove_runtime, write_runtime
-from deploy.local.state_folder import StateFolder
-from deploy.local.supervisor import ServicePart, Supervisor, Watched
-from shared.errors import Misconfigured
+from deploy.local.processes import LOOPBACK
+from deploy.local.programs import Errand, Program
+from deploy.local.runtime import Runtime, remove_runtime, write_runtime
+from deploy.local.screen import PlainScreen
+from deploy.local.settings import LocalSettings
+from deploy.local.supervisor import Part, Supervisor
 
 DATABASE = "healthcare_records"
-PORTS = {  # name: variable that fixes it, port tried first
-    "kafka": ("KAFKA_PORT", 9092),
-    "postgres": ("POSTGRES_PORT", 5433),
-    "audit": ("AUDIT_HTTP_PORT", 8080),
-    "ingest": ("INGEST_HTTP_PORT", 8081),
-    "normalizer": ("NORMALIZER_HTTP_PORT", 8082),
-    "writer": ("CAREPATRON_WRITER_HTTP_PORT", 8083),
-    "sandbox": ("SANDBOX_HTTP_PORT", 8090),
+COMMAND = (sys.executable, "-m", "services.cli")
+INTERRUPTED = 130  # 128 + SIGINT
+SERVICES = {  # service: the prefix of its settings; in the order of starting, the last stage first
+    "sandbox": "SANDBOX",
+    "audit": "AUDIT",
+    "writer": "CAREPATRON_WRITER",
+    "normalizer": "NORMALIZER",
+    "ingest": "INGEST",
 }
-SERVICES = ("audit", "writer", "normalizer", "ingest")  # the last stage first, so that nothing waits for its successor
+Body = Callable[[Runtime], Awaitable[int]]
 
 
-@contextmanager
-def running_system(home: Path, say: Callable[[str], None], on_change: Callable[[Watched], None]) -> Iterator[tuple[Runtime, Supervisor]]:
-    """Start the system on a folder and stop it in order afterwards. Raises Misconfigured with a sentence; nothing is damaged."""
-    folder = StateFolder(home)
-    folder.open()
-    supervisor = Supervisor(on_change)
+class System:
+    """The parts on one folder, and what they are told. Nothing runs yet."""
+
+    def __init__(self, home: Home, settings: LocalSettings, say: Callable[[str], None]) -> None:
+        self._path = home.path
+        self._held = (home.lock,)
+        here = {
+            "kafka": not settings.kafka_bootstrap_servers,
+            "postgres": not settings.database_url,
+            "sandbox": not settings.carepatron_base_url,
+        }
+        services = [one for one in SERVICES if here.get(one, True)]
+        self.ports = choose_ports(settings, {name for name, is_here in here.items() if is_here} | set(services))
+        self.parts: list[Part] = []
+        self.environment = self._environment(settings, home.api_key() if here["sandbox"] else settings.carepatron_api_key)
+        if here["kafka"]:
+            kafka = LocalKafka(self._path / "kafka", port=self.ports["kafka"], log=self._log("kafka"), say=say)
+            self._add(Part(kafka, "kafka", kafka.bootstrap))
+            self.environment["KAFKA_BOOTSTRAP_SERVERS"] = kafka.bootstrap
+        if here["postgres"]:
+            postgres = LocalPostgres(self._path / "postgres", port=self.ports["postgres"], databases=(DATABASE,), log=self._log("postgres"))
+            self._add(Part(postgres, "postgres", f"{LOOPBACK}:{postgres.port}"))
+            self.environment["DATABASE_URL"] = postgres.url(DATABASE)
+        for name, arguments, needs in (("migrate", ("migrate",), ("postgres",)), ("topics", ("topics", "apply"), ("kafka",))):
+            errand = Errand(name, [*COMMAND, *arguments], self._log(name), env=self.environment)
+            self._add(Part(errand, name, "", needs, is_errand=True))
+        for name in services:
+            port = self.ports[name]
+            program = Program(name, [*COMMAND, "serve", name], self._log(name), port=port, env=self.environment)
+            # the services wait for each other by themselves: only what they store into has to be there
+            self._add(Part(program, name, f"http://{LOOPBACK}:{port}", () if name == "sandbox" else ("migrate", "topics")))
+
+    def runtime(self) -> Runtime:
+        """What the other commands are told."""
+        return Runtime(
+            pid=os.getpid(),
+            home=str(self._path),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            dashboard_url=f"http://{LOOPBACK}:{self.ports['audit']}/",
+            addresses={one.name: one.address for one in self.parts if one.address},
+            environment=self.environment,
+        )
+
+    def _environment(self, settings: LocalSettings, api_key: str) -> dict[str, str]:
+        """The variables by which the services find each other."""
+        platform = settings.carepatron_base_url or f"http://{LOOPBACK}:{self.ports['sandbox']}/v1"
+        found = {
+            "HEALTHCARE_RECORDS_HOME": str(self._path),
+            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+            "DATABASE_URL": settings.database_url,
+            "CAREPATRON_BASE_URL": platform,
+            "CAREPATRON_API_KEY": api_key,
+            "CONTENT_STORE_URL": settings.content_store_url or (self._path / "content").as_uri(),
+            "SANDBOX_STATE": str(self._path / "sandbox"),
+        }
+        for name, prefix in SERVICES.items():
+            if name in self.ports:
+                found[f"{prefix}_HTTP_PORT"] = str(self.ports[name])
+        return found
+
+    def _log(self, name: str) -> Path:
+        return self._path / "logs" / f"{name}.log"
+
+    def _add(self, part: Part) -> None:
+        part.server.held = self._held
+        self.parts.append(part)
+
+
+async def run_system(home: Home, settings: LocalSettings, screen: PlainScreen, body: Body) -> int:
+    """Run the system around `body`; returns the body's exit code, 130 when a signal came before it began.
+
+    Raises Misconfigured with a sentence. Everything is stopped at the end; a second signal does not wait for that.
+    """
+    remove_runtime(home.path)
+    system = System(home, settings, screen.say)
+    screen.expect(system.parts)
+    supervisor = Supervisor(system.parts, screen, home.path)
+    interrupted = _listen_for_signals()
     try:
-        runtime = _start(folder, supervisor, say)
-        write_runtime(home, runtime)
-        yield runtime, supervisor
+        code = await _until_interrupted(_start_and_work(system, supervisor, home.path, body), interrupted)
     finally:
-        remove_runtime(home)
-        supervisor.stop()
-        folder.close()
+        remove_runtime(home.path)
+        screen.settle()
+        if not await supervisor.stop():
+            os._exit(INTERRUPTED)  # a download hangs in a thread that cannot be stopped; our children end with us
+    return code
 
 
-def _start(folder: StateFolder, supervisor: Supervisor, say: Callable[[str], None]) -> Runtime:
-    """Start every part that is not configured to be elsewhere."""
-    home = folder.path
-    ports = _choose_ports()
-    kafka = None if "KAFKA_BOOTSTRAP_SERVERS" in os.environ else LocalKafka(home / "kafka", port=ports.pop("kafka"), say=say)
-    postgres = None if "DATABASE_URL" in os.environ else LocalPostgres(home / "postgres", port=ports.pop("postgres"))
-    has_sandbox = "CAREPATRON_BASE_URL" not in os.environ
-    runtime = Runtime(
-        pid=os.getpid(),
-        home=str(home),
-        kafka_bootstrap_servers=kafka.bootstrap if kafka else os.environ["KAFKA_BOOTSTRAP_SERVERS"],
-        database_url=postgres.url(DATABASE) if postgres else os.environ["DATABASE_URL"],
-        carepatron_base_url=f"http://{LOOPBACK}:{ports['sandbox']}/v1" if has_sandbox else os.environ["CAREPATRON_BASE_URL"],
-        carepatron_api_key_file=str(folder.api_key_file()) if has_sandbox else "",
-        content_store_url=os.environ.get("CONTENT_STORE_URL") or (home / "content").as_uri(),
-        ports={name: port for name, port in ports.items() if name in SERVICES or (name == "sandbox" and has_sandbox)},
-    )
-    started = [supervisor.begin(name, part) for name, part in (("kafka", kafka), ("postgres", postgres)) if part]
-    for one in started:
-        supervisor.await_ready(one)
-    env = environment(runtime)
-    if postgres:
-        _create_database(postgres)
-    _run_once("migrate", env, home)
-    _run_once("topics apply", env, home)
-    if has_sandbox:
-        supervisor.start("sandbox", _service("sandbox", runtime, env))
-    services = [supervisor.begin(name, _service(name, runtime, env)) for name in SERVICES]
-    for one in services:
-        supervisor.await_ready(one)
-    return runtime
+async def _start_and_work(system: System, supervisor: Supervisor, home: Path, body: Body) -> int:
+    """Start, do the work and look after the parts meanwhile."""
+    await supervisor.start()
+    runtime = system.runtime()
+    write_runtime(home, runtime)
+    work = asyncio.ensure_future(body(runtime))
+    watch = asyncio.create_task(supervisor.watch())
+    try:
+        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            watch.result()  # raises: it ends in no other way
+        return work.result()
+    finally:
+        for task in (work, watch):
+            task.cancel()
+        await asyncio.wait({work, watch})
 
 
-def _service(name: str, runtime: Runtime, env: dict[str, str]) -> ServicePart:
-    """One service as a process of its own."""
-    command = [sys.executable, "-m", "services.cli", "serve", name]
-    return ServicePart(command, runtime.ports[name], Path(runtime.home) / "logs" / f"{name}.log", env)
+async def _until_interrupted(work: Awaitable[int], interrupted: asyncio.Event) -> int:
+    """The work's result, or 130 as soon as a signal has come and the work has been put down."""
+    task = asyncio.ensure_future(work)
+    signalled = asyncio.create_task(interrupted.wait())
+    try:
+        await asyncio.wait({task, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        return INTERRUPTED
+    finally:
+        signalled.cancel()
 
 
-def _choose_ports() -> dict[str, int]:
-    """A port for each part: the one configured (must be free), else the usual one, else any."""
-    chosen: dict[str, int] = {}
-    for name, (variable, usual) in PORTS.items():
-        configured = os.environ.get(variable)
-        if configured:
-            if not configured.isdigit() or not 0 < int(configured) < 65536:
-                raise Misconfigured(f"{variable}={configured} is no port")
-            if not is_free(int(configured)):
-                raise Misconfigured(f"port {configured} ({variable}) is taken: free it, or configure another one")
-            chosen[name] = int(configured)
-        else:
-            chosen[name] = usual if is_free(usual) else free_port()
-    return chosen
+def _listen_for_signals() -> asyncio.Event:
+    """Set by the first signal to stop; the second one ends the process, and its children with it."""
+    interrupted = asyncio.Event()
 
+    def on_signal() -> None:
+        if interrupted.is_set():
+            os._exit(INTERRUPTED)
+        interrupted.set()
 
-def _create_database(postgres: LocalPostgres) -> None:
-    """Create the database once."""
-    import asyncio
-
-    import asyncpg
-
-    async def create() -> None:
-        connection = await asyncpg.connect(postgres.url())
-        try:
-            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-                await connection.execute(f"CREATE DATABASE {DATABASE}")
-        finally:
-            await connection.close()
-
-    asyncio.run(create())
-
-
-def _run_once(command: str, env: dict[str, str], home: Path) -> None:
-    """Run a command of ours to its end. Raises Misconfigured with its last line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "services.cli", *command.split()], env={**os.environ, **env}, capture_output=True, text=True, check=False
-    )
-    log = home / "logs" / f"{command.replace(' ', '-')}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(done.stdout + done.stderr)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise Misconfigured(f"`healthcare-records {command}` failed: {last} (log {log})")
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(one, on_signal)
+    return interrupted

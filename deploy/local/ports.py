@@ -1,0 +1,40 @@
+"""Which port each part gets: the one that was asked for, else the usual one, else any that is free."""
+
+from deploy.local.processes import free_port, is_free
+from deploy.local.settings import LocalSettings
+from shared.errors import Misconfigured
+
+USUAL = {  # part: setting, usual port
+    "kafka": ("kafka_port", 9092),
+    "postgres": ("postgres_port", 5433),
+    "sandbox": ("sandbox_http_port", 8090),
+    "audit": ("audit_http_port", 8080),
+    "writer": ("carepatron_writer_http_port", 8083),
+    "normalizer": ("normalizer_http_port", 8082),
+    "ingest": ("ingest_http_port", 8081),
+}
+
+
+def choose_ports(settings: LocalSettings, parts: set[str]) -> dict[str, int]:
+    """A port for each part that is started here. Raises Misconfigured when one that was asked for is taken."""
+    asked = {name: getattr(settings, setting) for name, (setting, _) in USUAL.items() if name in parts}
+    chosen: dict[str, int] = {}
+    for name, port in asked.items():
+        if port:
+            if not is_free(port) or port in chosen.values():
+                raise Misconfigured(f"port {port} for {name} ({USUAL[name][0].upper()}) is taken: free it, or choose another one")
+            chosen[name] = port
+    for name, port in asked.items():
+        usual = USUAL[name][1]
+        if port is None and usual not in chosen.values() and is_free(usual):
+            chosen[name] = usual
+        elif not port:
+            chosen[name] = _another(set(chosen.values()))
+    return chosen
+
+
+def _another(taken: set[int]) -> int:
+    """A free port that was not given away yet."""
+    while (port := free_port()) in taken:
+        pass
+    return port
