@@ -118,7 +118,7 @@ def _decide_document(link: Link, offer: Offer) -> Verdict:
 
 
 def settle(answer: Answer, offer: Offer, earlier: Link | None) -> Settlement:
-    """What a platform's answer makes of a claim. `earlier` is a try whose answer never came: when it was this record's, so is its effect."""
+    """What a platform's answer makes of a claim. `earlier` is a try whose answer never came: if it was this record's, so is its effect."""
     match answer:
         case Created(external_id):
             return Settlement("applied", Status.CREATED, external_id)

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from services.carepatron_writer.platforms.carepatron.answers import Retry, outage
+from services.carepatron_writer.platforms.carepatron.answers import Retry
 from services.carepatron_writer.platforms.carepatron.client import CarepatronClient, Reply
 from services.carepatron_writer.platforms.carepatron.matching import changed_contact, choose, fold, new_contact, reference
 from services.carepatron_writer.platforms.port import (
@@ -65,12 +65,12 @@ class Carepatron:
                 if answer is not None:
                     return answer
                 external_id = None  # gone or changed under us: look again
-        raise outage(Retry.UNSENT, "the client keeps changing", is_write=False)
+        raise self._client.outage(Retry.UNSENT, "the client keeps changing", is_write=False)
 
     async def find_patient(self, patient_key: str) -> str | None:
         """The client with our reference; None when there is none, or several."""
         found = await self._found([{"externalReference": reference(patient_key)}])
-        return _id_in(found[0]) if len(found) == 1 else None
+        return self._id_in(found[0]) if len(found) == 1 else None
 
     async def put_document(self, patient_external_id: str, upload: Upload) -> Answer:
         """PUT by reference and version."""
@@ -89,10 +89,10 @@ class Carepatron:
             headers={"content-type": f"multipart/form-data; boundary={boundary}"},
         )
         if reply.meaning is not None:
-            return _refused(reply)
+            return self._refused(reply)
         if reply.body.get("sourceVersion") != upload.version or reply.body.get("sha256") != upload.sha256:
-            raise outage(Retry.UNKNOWN, "answer about something else", is_write=True)
-        external_id = _id_in(reply.body)
+            raise self._client.outage(Retry.UNKNOWN, "answer about something else", is_write=True)
+        external_id = self._id_in(reply.body)
         if reply.result == "unchanged":
             return Unchanged(external_id)
         return Created(external_id) if reply.said.status == 201 else Updated(external_id)
@@ -109,8 +109,8 @@ class Carepatron:
         if reply.said.status == 404 and reply.said.where == "/externalId":
             return Unchanged()
         if reply.meaning is not None:
-            return _refused(reply)
-        external_id = _id_in(reply.body)
+            return self._refused(reply)
+        external_id = self._id_in(reply.body)
         return Unchanged(external_id) if reply.result == "unchanged" else Updated(external_id)
 
     async def find_document(self, patient_external_id: str, document_id: str, compared_with: Upload | None) -> StoredDocument | None:
@@ -120,9 +120,9 @@ class Carepatron:
             return None
         body, version, count = reply.body, reply.body.get("sourceVersion"), reply.body.get("versionCount")
         if not isinstance(version, str) or not isinstance(count, int):
-            raise outage(Retry.UNKNOWN, "broken answer", is_write=False)
+            raise self._client.outage(Retry.UNKNOWN, "broken answer", is_write=False)
         is_same = compared_with is not None and all(body.get(name) == value for name, value in metadata_of(compared_with).items())
-        return StoredDocument(_id_in(body), version, count, bool(body.get("isWithdrawn")), is_same)
+        return StoredDocument(self._id_in(body), version, count, bool(body.get("isWithdrawn")), is_same)
 
     async def _search(self, card: Card) -> list[dict[str, Any]]:
         """Everybody who may be this patient; e-mails and names travel in the body, never in a URL."""
@@ -135,7 +135,7 @@ class Carepatron:
         reply = await self._client.call("search_contacts", "POST", "/contacts/search", is_write=False, json={"anyOf": criteria})
         items = reply.body.get("items")
         if reply.meaning is not None or not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
-            raise outage(Retry.TARGET_DOWN, f"search answered {reply.said.status}", is_write=False)
+            raise self._client.outage(Retry.TARGET_DOWN, f"search answered {reply.said.status}", is_write=False)
         return items
 
     async def _create(self, card: Card) -> Answer:
@@ -143,7 +143,7 @@ class Carepatron:
         key = f"{card.patient_key}-{digest(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))[:16]}"
         headers = {self._profile.idempotency_header: f'"{key}"'}
         reply = await self._client.call("create_contact", "POST", "/contacts", is_write=True, json=body, headers=headers)
-        return Created(_id_in(reply.body)) if reply.meaning is None else _refused(reply)
+        return Created(self._id_in(reply.body)) if reply.meaning is None else self._refused(reply)
 
     async def _change(self, card: Card, external_id: str) -> Answer | None:
         """Bring a known client up to date; None when it is gone or was changed by somebody else meanwhile."""
@@ -152,7 +152,7 @@ class Carepatron:
         if reply.said.status == 404:
             return None
         if reply.meaning is not None:
-            return _refused(reply)
+            return self._refused(reply)
         if reply.body.get("status") == "archived":
             return Rejected(Reason.CONTACT_ARCHIVED)
         stored = reply.body
@@ -163,7 +163,22 @@ class Carepatron:
         reply = await self._client.call("replace_contact", "PUT", path, is_write=True, json=wanted, headers=headers)
         if reply.said.status == 412:
             return None
-        return Updated(external_id, warnings) if reply.meaning is None else _refused(reply)
+        return Updated(external_id, warnings) if reply.meaning is None else self._refused(reply)
+
+    def _refused(self, reply: Reply) -> Answer:
+        """The value of a refusal. Raises OutcomeUnknown where only reading can tell."""
+        if reply.meaning is None or isinstance(reply.meaning, Retry):
+            raise self._client.outage(Retry.UNKNOWN, str(reply.said.status), is_write=True)
+        if isinstance(reply.meaning, Parked) and reply.said.status == 404:
+            return Parked(Reason.CONTACT_MISSING, "/contactId")
+        return reply.meaning
+
+    def _id_in(self, body: dict[str, Any]) -> str:
+        """The platform's id. Raises OutcomeUnknown for an answer without a usable one."""
+        found = body.get("id")
+        if not isinstance(found, str) or not _ID.fullmatch(found):
+            raise self._client.outage(Retry.UNKNOWN, "answer without an id", is_write=True)
+        return found
 
 
 def metadata_of(upload: Upload) -> dict[str, Any]:
@@ -188,25 +203,8 @@ def metadata_of(upload: Upload) -> dict[str, Any]:
     }
 
 
-def _refused(reply: Reply) -> Answer:
-    """The value of a refusal. Raises OutcomeUnknown where only reading can tell."""
-    if reply.meaning is None or isinstance(reply.meaning, Retry):
-        raise outage(Retry.UNKNOWN, str(reply.said.status), is_write=True)
-    if isinstance(reply.meaning, Parked) and reply.said.status == 404:
-        return Parked(Reason.CONTACT_MISSING, "/contactId")
-    return reply.meaning
-
-
 def _document_path(contact_id: str, document_id: str) -> str:
     return f"/contacts/{quote(contact_id, safe='')}/documents/{quote(document_id, safe='')}"
-
-
-def _id_in(body: dict[str, Any]) -> str:
-    """The platform's id. Raises OutcomeUnknown for an answer without a usable one."""
-    found = body.get("id")
-    if not isinstance(found, str) or not _ID.fullmatch(found):
-        raise outage(Retry.UNKNOWN, "answer without an id", is_write=True)
-    return found
 
 
 def _form(metadata: dict[str, Any], media_type: str, boundary: str) -> tuple[bytes, bytes]:

@@ -13,7 +13,6 @@ from services.carepatron_writer.platforms.port import Answer, Conflict, OutcomeU
 from shared.errors import Unavailable
 from shared.outcomes import Reason
 
-TARGET = "carepatron"
 SANE_SECONDS = 86_400.0  # a wish beyond a day is a mistake, not a wish
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,3})?")
 _CODE = re.compile(r"[a-z][a-z0-9-]{1,40}")
@@ -112,12 +111,12 @@ def classify_error(error: BaseException) -> Retry:
     return next((retry for kind, retry in ERRORS if isinstance(error, kind)), Retry.UNKNOWN)
 
 
-def outage(retry: Retry, why: str, *, is_write: bool, retry_after_seconds: float | None = None) -> Unavailable:
+def outage(target: str, retry: Retry, why: str, *, is_write: bool, retry_after_seconds: float | None = None) -> Unavailable:
     """The exception for an answer that says nothing for good."""
     if retry is Retry.UNKNOWN and is_write:
-        return OutcomeUnknown(TARGET, why, retry_after_seconds=retry_after_seconds)
+        return OutcomeUnknown(target, why, retry_after_seconds=retry_after_seconds)
     is_down = retry in (Retry.TARGET_DOWN, Retry.LIMITED)
-    return Unavailable(TARGET, why, retry_after_seconds=retry_after_seconds, is_target_down=is_down)
+    return Unavailable(target, why, retry_after_seconds=retry_after_seconds, is_target_down=is_down)
 
 
 def retry_after(written: str | None, *, now: float, cap_seconds: float) -> float | None:

@@ -17,7 +17,7 @@ from services.carepatron_writer.platforms.carepatron.answers import CAUGHT, Retr
 from services.carepatron_writer.platforms.pace import Pace
 from services.carepatron_writer.platforms.port import Answer
 from services.carepatron_writer.platforms.profile import Profile
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, Unavailable
 from shared.metrics import PLATFORM_REQUESTS
 
 KEEPALIVE_SECONDS = 15.0
@@ -88,6 +88,7 @@ class CarepatronClient:
         key: ApiKey,
         profile: Profile,
         *,
+        target: str = "carepatron",
         transport: httpx.AsyncBaseTransport | None = None,
         pace: Pace | None = None,
         now: Callable[[], float] = time.time,
@@ -95,8 +96,9 @@ class CarepatronClient:
         self._key = key
         self._profile = profile
         self._now = now
-        self._root = f"{checked_url(base_url)}/v1/providers/{quote(provider_id, safe='')}"
-        self._pace = pace or Pace(profile.name, requests_per_minute=profile.requests_per_minute, in_flight=profile.requests_in_flight)
+        self._target = target  # what waits when the account is away: the destination's id
+        self._root = f"{checked_url(base_url)}/providers/{quote(provider_id, safe='')}"
+        self._pace = pace or Pace(target, requests_per_minute=profile.requests_per_minute, in_flight=profile.requests_in_flight)
         self._http = httpx.AsyncClient(
             transport=transport or AiohttpTransport(client=lambda: _session(profile)),
             headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "healthcare-records"},
@@ -107,6 +109,10 @@ class CarepatronClient:
     async def aclose(self) -> None:
         """Close connections."""
         await self._http.aclose()
+
+    def outage(self, retry: Retry, why: str, *, is_write: bool, retry_after_seconds: float | None = None) -> Unavailable:
+        """An outage of this account."""
+        return outage(self._target, retry, why, is_write=is_write, retry_after_seconds=retry_after_seconds)
 
     async def call(
         self,
@@ -127,7 +133,7 @@ class CarepatronClient:
         if reply.said.status == 401 and await self._key.refresh(key):
             reply = await self._send(operation, method, path, content, {**sent, "cp-api-key": self._key.value}, is_write)
         if isinstance(reply.meaning, Retry) and reply.said.status not in (409, 412):
-            raise outage(reply.meaning, str(reply.said.status), is_write=is_write)
+            raise self.outage(reply.meaning, str(reply.said.status), is_write=is_write)
         return reply
 
     async def _send(
@@ -149,7 +155,7 @@ class CarepatronClient:
                 finally:
                     await response.aclose()
         except CAUGHT as error:
-            raise outage(classify_error(error), type(error).__name__, is_write=is_write) from error
+            raise self.outage(classify_error(error), type(error).__name__, is_write=is_write) from error
         finally:
             PLATFORM_REQUESTS.labels(self._profile.name, operation, status).inc()
         return self._understand(response, data, is_write)
@@ -177,11 +183,11 @@ class CarepatronClient:
         if meaning is Retry.LIMITED:
             pause = self._profile.retry_default_seconds if wish is None else wish
             self._pace.pause(pause)
-            raise outage(meaning, "429", is_write=is_write, retry_after_seconds=pause)
+            raise self.outage(meaning, "429", is_write=is_write, retry_after_seconds=pause)
         if isinstance(meaning, Retry) and wish is not None:
-            raise outage(meaning, str(told.status), is_write=is_write, retry_after_seconds=wish)
+            raise self.outage(meaning, str(told.status), is_write=is_write, retry_after_seconds=wish)
         if meaning is None and not isinstance(body, dict):
-            raise outage(Retry.UNKNOWN, "broken answer", is_write=is_write)
+            raise self.outage(Retry.UNKNOWN, "broken answer", is_write=is_write)
         return Reply(meaning, told, body if isinstance(body, dict) else {}, response.headers.get("etag"), response.headers.get("x-result"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,7 +25,7 @@ from services.carepatron_writer.platforms.carepatron.sandbox.parsing import TooL
 from services.carepatron_writer.platforms.carepatron.sandbox.problems import answer, problem
 from services.carepatron_writer.platforms.carepatron.sandbox.records import Records
 from shared.errors import Misconfigured
-from shared.settings import settings_config
+from shared.settings import PlatformSettings, settings_config
 
 ACCOUNT = "/providers/{providerId}"
 CONTACT = ACCOUNT + "/contacts/{contactId}"
@@ -39,10 +39,20 @@ class SandboxSettings(BaseSettings):
 
     sandbox_http_host: str = Field(default="127.0.0.1", description="address of the sandbox")
     sandbox_http_port: int = Field(default=8090, description="port of the sandbox")
-    sandbox_state: Path = Field(default=Path(".healthcare-records/sandbox"), description="folder of the sandbox's journal")
+    sandbox_state: Path | None = Field(default=None, description="folder of the sandbox's journal; none: HEALTHCARE_RECORDS_HOME/sandbox")
     sandbox_provider_id: str | None = Field(default=None, description="the only account that the key opens; none: any")
     sandbox_chaos: str = Field(default="none", description="profile or profile:rate, see POST /sandbox/chaos")
-    carepatron_api_key: str = Field(default="sandbox", repr=False, description="the key that clients must send")
+    carepatron_api_key: SecretStr = Field(default=SecretStr("sandbox"), description="the key that clients must send")
+    carepatron_api_key_file: Path | None = Field(default=None, description="file with the key, before the key itself")
+
+    @property
+    def api_key(self) -> str:
+        """The key. Raises Misconfigured when its file cannot be read."""
+        try:
+            file = self.carepatron_api_key_file
+            return file.read_text("ascii").strip() if file else self.carepatron_api_key.get_secret_value()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Misconfigured("CAREPATRON_API_KEY_FILE cannot be read") from error
 
 
 def utc_now() -> str:
@@ -72,6 +82,8 @@ def create_app(
     app = Starlette(
         routes=[
             Route("/v1/openapi.yaml", _openapi),
+            Route("/livez", _ready),
+            Route("/readyz", _ready),
             Mount("/v1", contract),
             *_own_routes(records, contacts, contract),
             *chart.routes(),
@@ -149,6 +161,11 @@ def _own_routes(records: Records, contacts: ContactsApi, chaos: Chaos) -> list[B
     ]
 
 
+async def _ready(_: Request) -> Response:
+    """The journal is read before the port opens: whoever answers is ready."""
+    return answer({"service": "sandbox", "status": "ready"})
+
+
 async def _openapi(_: Request) -> Response:
     """The contract itself."""
     text = files("services.carepatron_writer.platforms.carepatron").joinpath("openapi.yaml").read_bytes()
@@ -159,8 +176,8 @@ async def serve_sandbox(settings: SandboxSettings | None = None) -> None:
     """Serve until SIGINT or SIGTERM."""
     chosen = settings or SandboxSettings()
     app = create_app(
-        chosen.sandbox_state,
-        api_key=chosen.carepatron_api_key,
+        chosen.sandbox_state or PlatformSettings().healthcare_records_home / "sandbox",
+        api_key=chosen.api_key,
         provider_id=chosen.sandbox_provider_id,
         chaos=chosen.sandbox_chaos,
     )

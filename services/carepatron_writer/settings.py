@@ -1,0 +1,28 @@
+"""Settings of the writer, and of the account behind each destination."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+from shared.settings import ServiceSettings, settings_config
+
+
+class Settings(ServiceSettings):
+    """Environment prefix CAREPATRON_WRITER_."""
+
+    model_config = settings_config("CAREPATRON_WRITER_")
+
+    ledger_connections: int = Field(default=6, description="connections to PostgreSQL for the ledger")
+
+
+class AccountSettings(BaseSettings):
+    """Environment prefix: the destination's id in capitals, CAREPATRON_ for the destination `carepatron`."""
+
+    model_config = settings_config("CAREPATRON_")
+
+    base_url: str = Field(default="", description="address of the destination, with /v1 for the sandbox; there is no default")
+    provider_id: str = Field(default="sandbox", description="the clinic's account there")
+    api_key: SecretStr = Field(default=SecretStr(""), description="the account's key (header cp-api-key)")
+    api_key_file: Path | None = Field(default=None, description="file with the key, read again after a 401; before the key itself")
+    requests_per_minute: int | None = Field(default=None, ge=0, description="rate allowed to this account; none: as in profile.toml")
