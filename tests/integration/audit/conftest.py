@@ -1,6 +1,7 @@
 """A house of its own for each test: a broker with the topics, a migrated database, and hands to play the services."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -20,7 +21,7 @@ from shared import topics
 from shared.delivery.records import Record
 from shared.events import Event, EventType, write_headers
 from shared.identity import coordinates, outcome_id
-from shared.kafka import apply_topics, committed_and_end_offsets, read_range
+from shared.kafka import apply_topics, read_range
 from shared.outcomes import OutcomeRecorded, encode_outcome
 from shared.postgres import open_pool
 
@@ -170,7 +171,8 @@ async def opened(bootstrap: str, database_url: str) -> AsyncIterator[House]:
         await pool.close()
 
 
-async def lag_of(bootstrap: str, group: str, topic: str) -> int:
-    """Records between what a group has committed and the ends."""
-    found = await committed_and_end_offsets([bootstrap], group, [topic])
-    return sum(end - (begin if committed is None else committed) for committed, begin, end in found.values())
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

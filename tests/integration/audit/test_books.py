@@ -28,9 +28,9 @@ def test_books_balance_when_every_document_has_ended(in_house: Run) -> None:
         books = await verify(house.database_url, house.bootstrap)
 
         assert books.books_balanced, books.as_dict()
-        assert (0, 0, 0) == (books.missing_count, books.in_flight, books.waiting_for_audit)
+        assert (books.missing_count, books.in_flight, books.waiting_for_audit) == (0, 0, 0)
         assert {"published records", "passed on by ingest"} <= {one.name for one in books.equations}
-        assert [20, 20, 20] == [one.left for one in books.equations if one.name.startswith("items of")]
+        assert [one.left for one in books.equations if one.name.startswith("items of")] == [20, 20, 20]
 
     in_house(story)
 
@@ -63,22 +63,22 @@ def test_work_in_progress_is_in_flight_and_never_missing(in_house: Run) -> None:
         facts: dict[str, Any] = {"correlation_id": "one", "provider_id": "north"}
         published = await house.send(topics.PUBLISHED.name, "one", id="one", providerid="north")
         books = await verify(house.database_url, house.bootstrap)
-        assert (True, 1) == (books.books_balanced, books.in_flight)
+        assert (books.books_balanced, books.in_flight) == (True, 1)
 
         received = await house.send(topics.RECEIVED.name, "one", correlationid="one")
         await house.tell(published, "received", passed_on=(received,), **facts)
         # audit has not read the outcome, though ingest has committed
         books = await verify(house.database_url, house.bootstrap)
-        assert (True, 2, 1) == (books.books_balanced, books.in_flight, books.waiting_for_audit)
+        assert (books.books_balanced, books.in_flight, books.waiting_for_audit) == (True, 2, 1)
 
         await house.audit()
         books = await verify(house.database_url, house.bootstrap)
-        assert (True, 1, 0) == (books.books_balanced, books.in_flight, books.waiting_for_audit)
+        assert (books.books_balanced, books.in_flight, books.waiting_for_audit) == (True, 1, 0)
 
         await house.tell(received, "rejected", reason="malformed_hl7", **facts)
         await house.audit()
         books = await verify(house.database_url, house.bootstrap)
-        assert (True, 0) == (books.books_balanced, books.in_flight)
+        assert (books.books_balanced, books.in_flight) == (True, 0)
 
     in_house(story)
 
@@ -92,9 +92,9 @@ def test_a_coordinate_passed_on_that_holds_no_record_is_missing(in_house: Run) -
         books = await verify(house.database_url, house.bootstrap)
 
         assert not books.books_balanced
-        assert [("document.received.v1", 3, 7, DOCUMENT, "one")] == [
+        assert [
             (*one.place, one.document_id, one.correlation_id) for one in books.missing
-        ]
+        ] == [("document.received.v1", 3, 7, DOCUMENT, "one")]
 
     in_house(story)
 
@@ -108,7 +108,7 @@ def test_an_outcome_that_passes_nothing_on_leaves_the_books_open(in_house: Run) 
         books = await verify(house.database_url, house.bootstrap)
 
         assert not books.books_balanced
-        assert ["items of published records"] == [one.name for one in books.equations if not one.holds]
+        assert [one.name for one in books.equations if not one.holds] == ["items of published records"]
 
     in_house(story)
 
@@ -133,8 +133,8 @@ def test_transaction_markers_and_aborted_records_are_not_missing(in_house: Run) 
 
         books = await verify(house.database_url, house.bootstrap)
 
-        assert (True, 0, 0) == (books.books_balanced, books.in_flight, books.missing_count), books.as_dict()
-        assert 1 == books.equations[0].left
+        assert (books.books_balanced, books.in_flight, books.missing_count) == (True, 0, 0), books.as_dict()
+        assert books.equations[0].left == 1
 
     in_house(story)
 
@@ -155,17 +155,17 @@ def test_the_demo_report_waits_for_every_chain_to_end(in_house: Run) -> None:
         await house.audit()
 
         report = await demo_report(house.database_url, house.bootstrap, ids)
-        assert 2 == report["in_flight"], report
+        assert report["in_flight"] == 2, report
 
         await house.tell(snapshot, "updated", action="upsert_patient", correlation_id="adt")
         unheard = await house.send(topics.PUBLISHED.name, "unheard", id="unheard")
         await house.tell(unheard, "rejected", reason="empty_content", correlation_id="unheard")
-        assert 0 < (await demo_report(house.database_url, house.bootstrap, ids))["in_flight"]
+        assert (await demo_report(house.database_url, house.bootstrap, ids))["in_flight"] > 0
         await house.audit()
         report = await demo_report(house.database_url, house.bootstrap, ids)
 
         rows = report.pop("rows")
-        assert {
+        assert report == {
             "published": 5,
             "received": 2,
             "duplicates": 1,
@@ -174,8 +174,8 @@ def test_the_demo_report_waits_for_every_chain_to_end(in_house: Run) -> None:
             "patients": {"updated": 1},
             "in_flight": 0,
             "books_balanced": True,
-        } == report
+        }
         refused = next(row for row in rows if row["reason"] == "malformed_xml")
-        assert ("north", "The XML is broken.", "provider") == (refused["provider"], refused["sentence"], refused["owner"])
+        assert (refused["provider"], refused["sentence"], refused["owner"]) == ("north", "The XML is broken.", "provider")
 
     in_house(story)
