@@ -59,7 +59,10 @@ class Child:
     @property
     def returncode(self) -> int | None:
         """None while it runs."""
-        return self._keeper.poll()
+        code = self._keeper.poll()
+        if code is not None:
+            self._close()
+        return code
 
     def stop(self) -> int:
         """Ask it to stop, wait, insist; returns its exit code."""

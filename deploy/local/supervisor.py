@@ -136,7 +136,7 @@ class Supervisor:
             try:
                 await self._in_thread(part.server.start)
                 await self._until_ready(part, READY_SECONDS)
-            except Misconfigured as error:
+            except (Misconfigured, OSError) as error:
                 self._screen.say(f"{part.name}: {error}")
                 if part.server.returncode is None:
                     return  # alive and slow: `watch` goes on looking
