@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.normalizer.registry.changes import ENCODER, Applied, AppliedDocument, Change, OfferedDocument, content_of
 from services.normalizer.registry.documents import Decision
-from services.normalizer.registry.times import sortable_time
+from services.normalizer.times import sortable_time
 from shared.canonical.models import DocumentType, HealthcareDocument
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading
 from shared.events import Event, EventType

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from services.normalizer.registry.times import sortable_time
+from services.normalizer.times import sortable_time
 from shared.canonical.models import DocumentType, HealthcareDocument
 from shared.errors import Misconfigured
 

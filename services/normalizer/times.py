@@ -14,11 +14,15 @@ _ISO = re.compile(
 
 def sortable_time(text: str | None, time_zone: str) -> str:
     """`YYYYMMDDTHHMMSS.ffffffZ` in UTC; missing parts count from their start, an unreadable or absent time sorts first."""
-    moment = _parse(text, ZoneInfo(time_zone)) if text else None
     try:
-        return source_version("t", edited_at=moment).split(":")[2]
+        return source_version("t", edited_at=moment(text, time_zone)).split(":")[2]
     except OverflowError:  # year 1 or 9999 at the edge of the calendar
         return source_version("t").split(":")[2]
+
+
+def moment(text: str | None, time_zone: str) -> datetime | None:
+    """The moment at which an ISO 8601 text begins, whatever its precision; without a zone it takes the provider's. None when it is none."""
+    return _parse(text, ZoneInfo(time_zone)) if text else None
 
 
 def _parse(text: str, zone: tzinfo) -> datetime | None:
@@ -28,7 +32,7 @@ def _parse(text: str, zone: tzinfo) -> datetime | None:
         return None
     part = match.groupdict()
     try:
-        moment = datetime(  # noqa: DTZ001  # the zone follows below
+        begin = datetime(  # noqa: DTZ001  # the zone follows below
             int(part["y"]),
             int(part["mo"] or 1),
             int(part["d"] or 1),
@@ -39,8 +43,8 @@ def _parse(text: str, zone: tzinfo) -> datetime | None:
         )
         written = part["z"]
         if written is None:
-            return moment.replace(tzinfo=zone)
+            return begin.replace(tzinfo=zone)
         offset = "+00:00" if written == "Z" else written if ":" in written else f"{written[:3]}:{written[3:]}"
-        return moment.replace(tzinfo=datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").tzinfo)
+        return begin.replace(tzinfo=datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").tzinfo)
     except ValueError:
         return None

@@ -1,0 +1,45 @@
+"""HL7 v2 messages of any type, by their segments: TXA makes a document, OBR groups make reports, the rest are facts about the patient."""
+
+from services.normalizer.readers.hl7v2_documents import read_documents
+from services.normalizer.readers.hl7v2_patient import read_merges, read_patient
+from services.normalizer.readers.hl7v2_values import read_time
+from shared.canonical.reading import ProviderProfile, Reading, Warning, rejected, skipped
+from shared.formats.hl7v2 import parse
+from shared.outcomes import Reason
+
+MERGE_EVENTS = frozenset({"A18", "A24", "A34", "A35", "A36", "A40", "A41", "A43", "A45", "A47"})
+WITHOUT_RECORD = frozenset({"ACK", "QRY", "QBP", "RSP", "MFN", "MFK", "NMD"})  # acknowledgements, queries, master files
+
+
+def read_hl7v2(content: bytes, provider: ProviderProfile) -> Reading:
+    """Read one message. Never raises for what the bytes hold."""
+    message = parse(content)
+    if isinstance(message, str):
+        return rejected("hl7v2", Reason.MALFORMED_HL7, message)
+    warnings = [Warning(code, "MSH") for code in message.warnings]
+    pids = message.all("PID")
+    reading = Reading("hl7v2", "normalized", warnings=warnings)
+    reading.source_time = _source_time([message.header.text(7), *(one.text(2) for one in message.all("EVN"))])
+    if message.event in MERGE_EVENTS:
+        # a merge carries no snapshot: what PID says here belongs to whoever survives
+        reading.merges = read_merges(message, pids[0] if pids else None, provider)
+        if reading.merges:
+            return reading
+        return rejected("hl7v2", Reason.MALFORMED_HL7, "MRG")
+    if len({one.raw(3) for one in pids}) > 1:
+        return rejected("hl7v2", Reason.SEVERAL_PATIENTS, "PID[2]")
+    patient = read_patient(message, pids[0], provider, warnings) if pids else None
+    key = patient.patient_key if patient else None
+    reading.documents = read_documents(message, content, key, provider, reading)
+    if patient:
+        reading.patients = [patient]
+    elif not reading.documents:
+        if message.code in WITHOUT_RECORD:
+            return skipped("hl7v2", Reason.NO_CLINICAL_CONTENT)
+        return rejected("hl7v2", Reason.PATIENT_UNIDENTIFIED, "PID-3")
+    return reading
+
+
+def _source_time(written: list[str | None]) -> str | None:
+    """When the source spoke: EVN-2 where it is later than MSH-7 is rare enough; MSH-7 first."""
+    return next((read for one in written if (read := read_time(one))), None)

@@ -1,0 +1,165 @@
+"""OBX, NTE and SPM as results, attachments and readable lines."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time, read_unit, read_value
+from shared.canonical.elements import Attachment, Coding, Result, Value
+from shared.canonical.reading import Warning
+from shared.formats.hl7v2 import Field, Segment
+from shared.identity import digest
+
+NARRATIVE = frozenset({"TX", "FT", "ST", ""})
+MEDIA_TYPES = {
+    "PDF": "application/pdf",
+    "HTML": "text/html",
+    "HTM": "text/html",
+    "JPEG": "image/jpeg",
+    "JPG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "TIFF": "image/tiff",
+    "TIF": "image/tiff",
+    "RTF": "application/rtf",
+    "TEXT": "text/plain",
+    "PLAIN": "text/plain",
+    "TXT": "text/plain",
+    "XML": "application/xml",
+    "CDA": "application/xml",
+    "X-HL7-CDA-LEVEL-ONE": "application/xml",
+}
+MAGIC = (
+    (b"%PDF", "application/pdf"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG", "image/png"),
+    (b"{\\rtf", "application/rtf"),
+    (b"<?xml", "application/xml"),
+)
+
+
+@dataclass(slots=True)
+class Body:
+    """What the OBX and NTE segments of one group say."""
+
+    results: list[Result] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    statuses: list[str] = field(default_factory=list)  # OBX-11 as written
+
+
+def read_body(segments: Iterable[Segment], *, group: str | None, is_narrative: bool, warnings: list[Warning]) -> Body:
+    """The body of a group in the order of its segments. In a narrative (MDM) text lines are text, no results."""
+    body = Body()
+    for segment in segments:
+        if segment.name == "OBX":
+            _read_observation(segment, body, group, is_narrative, warnings)
+        elif segment.name == "NTE":
+            body.lines.extend(text for part in segment.repetitions(3) if (text := part.whole()))
+        elif segment.name == "SPM" and (kind := read_code(segment.field(4))) and (kind.display or kind.code):
+            body.lines.append(f"Specimen: {kind.display or kind.code}")
+    return body
+
+
+def _read_observation(obx: Segment, body: Body, group: str | None, is_narrative: bool, warnings: list[Warning]) -> None:
+    kind = (obx.text(2) or "").upper()
+    where = f"OBX[{obx.number}]"
+    status = (obx.text(11) or "").upper()
+    body.statuses.append(status)
+    if kind == "ED":
+        for part in obx.repetitions(5):
+            _read_encapsulated(part, obx, body, where, warnings)
+        return
+    if kind == "RP":
+        for part in obx.repetitions(5):
+            if url := part.text(1):
+                subtype = (part.text(4) or part.text(3) or "").upper()
+                body.attachments.append(Attachment(MEDIA_TYPES.get(subtype, "application/octet-stream"), title=obx.text(3, 1), url=url))
+                warnings.append(Warning("attachment_not_included", f"{where}-5"))
+        return
+    code = read_code(obx.field(3))
+    if is_narrative and kind in NARRATIVE:
+        parts = obx.repetitions(5)
+        body.lines.extend((part.whole() or "") for part in parts) if parts else body.lines.append("")
+        return
+    unit, unit_code = read_unit(obx.field(6))
+    parts = obx.repetitions(5)
+    for part in parts or [Field("", obx.separators)]:
+        value = read_value(kind, part, unit, unit_code)
+        if kind == "NM" and value.kind == "text":
+            warnings.append(Warning("number_not_understood", f"{where}-5"))
+        result = Result(
+            code,
+            value,
+            obx.text(7),
+            obx.text(8),
+            CODES["result_status"].get(status, "unknown"),
+            read_time(obx.text(14)),
+            group,
+        )
+        body.results.append(result)
+        body.lines.append(result_line(result))
+
+
+def result_line(result: Result) -> str:
+    """A result as one readable line: name, value, unit, range, flag, status when it is not final."""
+    name = (result.code.display or result.code.code if result.code else None) or "Result"
+    flags = f" {result.interpretation}" if result.interpretation and result.interpretation != "N" else ""
+    limits = f" (reference {result.reference_range})" if result.reference_range else ""
+    status = f" [{result.status}]" if result.status in ("preliminary", "corrected", "cancelled") else ""
+    return f"{name}: {value_text(result.value)}{limits}{flags}{status}"
+
+
+def value_text(value: Value) -> str:
+    """A value as people write it."""
+    if value.kind == "none":
+        return "no value"
+    if value.kind == "coded" and value.code:
+        return value.text or value.code.display or _first_display(value.code) or value.code.code or ""
+    shown = value.text if value.kind != "quantity" else f"{value.comparator or ''}{value.number or ''}"
+    return " ".join(one for one in (shown, value.unit) if one)
+
+
+def _first_display(code: Coding) -> str | None:
+    return next((one.display or one.code for one in code.translations), None)
+
+
+def _read_encapsulated(part: Field, obx: Segment, body: Body, where: str, warnings: list[Warning]) -> None:
+    """An ED: source, type, subtype, encoding, data."""
+    kind, subtype, encoding = ((part.text(number) or "").upper() for number in (2, 3, 4))
+    written = part.components[4] if len(part.components) > 4 else ""
+    title = obx.text(3, 1) and (read_code(obx.field(3)) or Coding()).display
+    if not written.strip():
+        warnings.append(Warning("attachment_empty", f"{where}-5"))
+        return
+    data = _decode(written, encoding, part)
+    if data is None:
+        warnings.append(Warning("attachment_not_understood", f"{where}-5"))
+        return
+    media_type = (
+        next((known for magic, known in MAGIC if data.startswith(magic)), None) or MEDIA_TYPES.get(subtype) or MEDIA_TYPES.get(kind)
+    )
+    media_type = media_type or ("text/plain" if kind == "TEXT" else "application/octet-stream")
+    sha256 = digest(data)
+    body.files[sha256] = data
+    body.attachments.append(Attachment(media_type, len(data), sha256, title))
+    if media_type == "text/plain":
+        body.lines.append(data.decode("utf-8", "replace"))
+
+
+def _decode(written: str, encoding: str, part: Field) -> bytes | None:
+    """The bytes of ED-5; None when they are not in the encoding that ED-4 says."""
+    if encoding in ("BASE64", "BASE-64", ""):
+        compact = "".join(written.split()).replace("\\.br\\", "")
+        try:
+            return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+    if encoding == "HEX":
+        try:
+            return bytes.fromhex("".join(written.split()))
+        except ValueError:
+            return None
+    return (part.text(5) or "").encode()
