@@ -135,11 +135,14 @@ def own_bootstrap(tmp_path: Path) -> Iterator[str]:
 def audit_url(database_url: str) -> str:
     """A fresh database with the tables of audit alone: a service meets the others through Kafka."""
 
+    folder = Path(str(files("services.audit").joinpath("migrations")))
+    statements = [one.read_text("utf-8") for one in sorted(folder.glob("*.sql"))]
+
     async def apply() -> None:
         connection = await asyncpg.connect(database_url)
         try:
-            for statement in sorted(Path(str(files("services.audit").joinpath("migrations"))).glob("*.sql")):
-                await connection.execute(statement.read_text("utf-8"))
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 

@@ -92,9 +92,9 @@ def test_a_coordinate_passed_on_that_holds_no_record_is_missing(in_house: Run) -
         books = await verify(house.database_url, house.bootstrap)
 
         assert not books.books_balanced
-        assert [
-            (*one.place, one.document_id, one.correlation_id) for one in books.missing
-        ] == [("document.received.v1", 3, 7, DOCUMENT, "one")]
+        assert [(*one.place, one.document_id, one.correlation_id) for one in books.missing] == [
+            ("document.received.v1", 3, 7, DOCUMENT, "one")
+        ]
 
     in_house(story)
 

@@ -62,9 +62,11 @@ def test_whole_books_hold() -> None:
 
     assert all(one.holds for one in lines.values()), lines
     assert lines["items of published records"].terms == {"passed on": 8, "duplicate": 1, "quarantined": 1}
-    assert lines[
-        "passed on by carepatron_writer".replace("carepatron_writer", "normalizer")
-    ].terms == {"terminal": 11, "in flight": 1, "missing": 0}
+    assert lines["passed on by carepatron_writer".replace("carepatron_writer", "normalizer")].terms == {
+        "terminal": 11,
+        "in flight": 1,
+        "missing": 0,
+    }
 
 
 def test_a_missing_record_breaks_its_line_alone() -> None:
