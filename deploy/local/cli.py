@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deploy.local.demo import SAMPLES, run_demo
 from deploy.local.home import Home, disk_sentence
 from deploy.local.report import print_report
 from deploy.local.runtime import Runtime
@@ -20,6 +19,7 @@ from deploy.local.settings import read_settings
 from deploy.local.system import Body, run_system
 from shared.errors import Misconfigured, Unavailable
 
+SAMPLES = Path(__file__).with_name("samples")
 EXIT_OK, EXIT_TROUBLE = 0, 1
 JSON_KEYS = ("published", "received", "duplicates", "quarantined", "outcomes", "in_flight", "books_balanced", "seconds", "dashboard_url")
 
@@ -54,6 +54,8 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="print the report as one JSON object")] = False,
 ) -> None:
     """Start the system, publish documents, wait until each has its outcome, show what became of them."""
+    from deploy.local.demo import run_demo  # needs code of the services; `up` does not
+
     wanted = paths or [SAMPLES]
     for path in wanted:
         if not path.exists():

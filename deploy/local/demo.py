@@ -13,7 +13,6 @@ from services.audit.demo_report import demo_report
 from services.ingest.publishing import publish_paths
 from shared.errors import Unavailable
 
-SAMPLES = Path(__file__).with_name("samples")
 PAUSE_SECONDS = (0.2, 2.0)  # between looks: a tenth of what a look takes, within these
 PATIENCE_SECONDS = 300.0  # without any progress for so long, the demo stops waiting and shows what it has
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.local.jars import silent
+from deploy.local.processes import is_alive
 from deploy.local.runtime import LOCK
 from shared.errors import Misconfigured
 
@@ -97,7 +98,7 @@ def _take(lock: int, path: Path, say: Callable[[str], None]) -> None:
         except BlockingIOError:
             owner = os.pread(lock, 32, 0).decode().strip()
         if time.monotonic() > patience:
-            if _is_alive(owner) or has_said:
+            if is_alive(owner) or has_said:
                 raise Misconfigured(
                     f"another healthcare-records is running here (pid {owner or 'unknown'}, folder {path}): "
                     "use it, stop it, or set HEALTHCARE_RECORDS_HOME to another folder"
@@ -108,17 +109,6 @@ def _take(lock: int, path: Path, say: Callable[[str], None]) -> None:
         time.sleep(0.05)
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
-
-
-def _is_alive(pid: str) -> bool:
-    """Whether a process is there."""
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (ValueError, OSError):
-        return False
-    return True
 
 
 def _check_format(path: Path) -> None:

@@ -157,6 +157,17 @@ def last_words(log: Path) -> str:
     return f" saying “{reasons[-1][:300]}”" if reasons else ""
 
 
+def is_alive(pid: int | str) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ValueError, OSError):
+        return False
+    return True
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody listens on now."""
     with socket.socket() as probe:

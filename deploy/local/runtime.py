@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.local.processes import is_alive
 from shared.settings import PlatformSettings
 
 FILE = "runtime.json"
@@ -34,9 +35,10 @@ def read_runtime(home: Path) -> Runtime | None:
     try:
         if not _is_locked(home / LOCK):
             return None
-        return Runtime(**json.loads((home / FILE).read_text()))
+        runtime = Runtime(**json.loads((home / FILE).read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    return runtime if is_alive(runtime.pid) else None  # the processes of a killed supervisor hold the lock for a moment
 
 
 def environment(runtime: Runtime) -> dict[str, str]:
