@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -33,7 +33,7 @@ class Chart:
         self._records = records
         self._documents = documents
         loader = PackageLoader("services.carepatron_writer.platforms.carepatron.sandbox")
-        self._pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self._pages = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
         self._pages.filters["words"] = lambda code: str(code).replace("_", " ")
         self._pages.globals.update(name_of=name_of, term_of=term_of)
 
