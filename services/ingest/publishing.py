@@ -26,6 +26,7 @@ R = TypeVar("R")
 
 AT_ONCE = 128  # small documents on their way to the broker
 RETRY_SECONDS = 120.0
+LOOK_BYTES = 256 << 10  # larger documents are not looked into before they are published: they travel under a key of their own
 
 
 class Sender(Protocol):
@@ -61,10 +62,13 @@ class Publisher:
 
     async def prepare(self, event: Event) -> tuple[bytes, Event]:
         """The record's key and the event as it travels. Raises Unavailable."""
+        profile = self.profile(event.providerid or self.settings.default_provider_id)
+        look = partial(publishing_key, event.data, provider=profile, media_type=event.contenttype, patient_key=event.subject)
         key = None
         if len(event.data) <= self.settings.inline_bytes:
-            profile = self.profile(event.providerid or self.settings.default_provider_id)
-            key = publishing_key(event.data, provider=profile, media_type=event.contenttype, patient_key=event.subject)
+            key = look()
+        elif len(event.data) <= LOOK_BYTES:
+            key = await asyncio.to_thread(look)
         if len(event.data) > self.settings.claim_check_bytes:
             event = event.pointing_at(await self.contents.put(event.data))
         return (key or event.subject or event.id).encode(), event
