@@ -54,6 +54,7 @@ class Carepatron:
         # two records of one person at the same time must not become two clients
         async with self._locks.setdefault(fold(f"{card.first_name} {card.last_name}"), asyncio.Lock()):
             for _ in range(ROUNDS):
+                is_found = external_id is None
                 if external_id is None:
                     found = choose(card, await self._search(card))
                     if found is None:
@@ -62,15 +63,17 @@ class Carepatron:
                         return Rejected(Reason.POSSIBLE_DUPLICATE)
                     external_id = found
                 answer = await self._change(card, external_id)
-                if answer is not None:
+                is_merged = isinstance(answer, Rejected) and answer.reason is Reason.CONTACT_MERGED
+                if answer is not None and (is_found or not is_merged):
                     return answer
-                external_id = None  # gone or changed under us: look again
+                external_id = None  # gone, merged or changed under us: look again
         raise self._client.outage(Retry.UNSENT, "the client keeps changing", is_write=False)
 
     async def find_patient(self, patient_key: str) -> str | None:
         """The client with our reference; None when there is none, or several."""
         found = await self._found([{"externalReference": reference(patient_key)}])
-        return self._id_in(found[0]) if len(found) == 1 else None
+        living = [one for one in found if one.get("status") != "merged"]
+        return self._id_in(living[0]) if len(living) == 1 else None
 
     async def put_document(self, patient_external_id: str, upload: Upload) -> Answer:
         """PUT by reference and version."""

@@ -14,7 +14,7 @@ from shared.errors import Unavailable
 from shared.outcomes import Reason
 
 SANE_SECONDS = 86_400.0  # a wish beyond a day is a mistake, not a wish
-_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,3})?")
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,3})?")
 _CODE = re.compile(r"[a-z][a-z0-9-]{1,40}")
 _POINTER = re.compile(r"[A-Za-z0-9_./-]{1,80}")
 

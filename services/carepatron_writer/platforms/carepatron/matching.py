@@ -21,9 +21,10 @@ def choose(card: Card, candidates: Sequence[Body]) -> str | Literal[False] | Non
     Our reference settles it. Else name and e-mail must agree, and the birth date where both have one; a client who agrees in part
     may be the same person.
     """
-    ours = [one["id"] for one in candidates if reference(card.patient_key) in one.get("externalReferences", ())]
-    if ours:
-        return str(ours[0]) if len(ours) == 1 else False
+    marked = [one for one in candidates if reference(card.patient_key) in one.get("externalReferences", ())]
+    living = [one for one in marked if one.get("status") != "merged"]
+    if marked:  # one that was merged away is named too: the platform then says so
+        return str((living or marked)[0]["id"]) if len(living) <= 1 else False
     likenesses = [(likeness(card, one), str(one["id"])) for one in candidates if one.get("status") != "merged"]
     same = [key for like, key in likenesses if like == "same"]
     if len(same) == 1:

@@ -1,0 +1,93 @@
+"""Who is who on the platform, and what of a client is changed."""
+
+from typing import Any
+
+import pytest
+
+from services.carepatron_writer.platforms.carepatron.matching import changed_contact, choose, likeness, new_contact, reference
+from tests.contract.writing_fakes import a_card
+
+CARD = a_card("key", first_name="Ann", last_name="Léé", email="ann@example.org", birth_date="1970-10-03")
+
+
+def _client(**said: Any) -> dict[str, Any]:
+    return {"id": "x", "firstName": "ann", "lastName": "lee", "email": None, "dateOfBirth": None, "externalReferences": [], **said}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"email": "ANN@example.org"}, "same"),
+        ({"email": "ann@example.org", "dateOfBirth": "1970-10-03"}, "same"),
+        ({"email": "ann@example.org", "dateOfBirth": "1999-01-01"}, "maybe"),
+        ({"dateOfBirth": "1970-10-03"}, "maybe"),
+        ({}, "maybe"),
+        ({"email": "other@example.org"}, "maybe"),
+        ({"dateOfBirth": "1999-01-01"}, "other"),
+        ({"firstName": "Bob", "email": "ann@example.org"}, "other"),
+        ({"firstName": "Bob", "email": "ann@example.org", "dateOfBirth": "1970-10-03"}, "maybe"),
+        ({"firstName": "Bob", "dateOfBirth": "1970-10-03"}, "other"),
+    ],
+)
+def test_how_alike_two_people_are(said: dict[str, Any], expected: str) -> None:
+    assert expected == likeness(CARD, _client(**said))
+
+
+@pytest.mark.parametrize(
+    ("clients", "expected"),
+    [
+        ([], None),
+        ([_client(firstName="Bob")], None),
+        ([_client(email="ann@example.org")], "x"),
+        ([_client()], False),
+        ([_client(email="ann@example.org", id="1"), _client(email="ann@example.org", id="2")], False),
+        ([_client(firstName="Bob", externalReferences=[reference("key")]), _client()], "x"),
+        ([_client(id="1", externalReferences=[reference("key")]), _client(id="2", externalReferences=[reference("key")])], False),
+        ([_client(status="merged", id="1", externalReferences=[reference("key")])], "1"),
+        (
+            [
+                _client(status="merged", id="1", externalReferences=[reference("key")]),
+                _client(id="2", externalReferences=[reference("key")]),
+            ],
+            "2",
+        ),
+        ([_client(status="merged")], None),
+    ],
+)
+def test_exactly_one_full_match_is_linked(clients: list[dict[str, Any]], expected: str | bool | None) -> None:
+    assert expected == choose(CARD, clients)
+
+
+def test_our_facts_replace_ours_and_nobody_elses() -> None:
+    stored = {**new_contact(CARD), "medicalHistory": [{"text": "the clinic's own"}, {"text": "another record's", "recordKey": "a"}]}
+    body, _ = changed_contact(a_card("key", first_name="Anna", medical_history=({"text": "new"},)), stored, may_email=False)
+
+    assert body["firstName"] == "Anna"
+    assert [one["text"] for one in body["medicalHistory"]] == ["the clinic's own", "another record's", "new"]
+
+
+def test_a_client_of_the_clinic_only_gets_blanks_filled() -> None:
+    stored = {"firstName": "Ann", "lastName": "Lee", "phoneNumber": "their own", "dateOfBirth": None, "tags": ["vip"]}
+    body, _ = changed_contact(a_card("key", phone="ours"), stored, may_email=False)
+
+    assert (body["firstName"], body["phoneNumber"], body["dateOfBirth"], body["tags"]) == ("Ann", "their own", "1970-10-03", ["vip"])
+    assert [reference("key")] == body["externalReferences"]
+
+
+def test_no_change_makes_the_platform_write_to_the_patient() -> None:
+    body, warnings = changed_contact(a_card("key", email="new@example.org"), new_contact(CARD), may_email=False)
+
+    assert body["email"] == "ann@example.org"
+    assert warnings == ("email_not_changed",)
+
+
+def test_two_records_of_one_person_end_alike_in_any_order() -> None:
+    first, second = a_card("a", dietary_preferences=({"text": "1"},)), a_card("b", dietary_preferences=({"text": "2"},))
+
+    def end(*cards: Any) -> Any:
+        body = {**new_contact(CARD), "externalReferences": []}
+        for one in cards:
+            body, _ = changed_contact(one, body, may_email=False)
+        return body["dietaryPreferences"]
+
+    assert end(first, second, first) == end(second, first, second)
