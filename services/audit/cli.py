@@ -50,8 +50,17 @@ def log(
 ) -> None:
     """Search the sync log, newest first."""
     given = {
-        "patient": patient, "document": document, "provider": provider, "status": status, "stage": stage, "reason": reason,
-        "correlation": correlation, "replay": replay, "since": since, "until": until, "terminal": terminal,
+        "patient": patient,
+        "document": document,
+        "provider": provider,
+        "status": status,
+        "stage": stage,
+        "reason": reason,
+        "correlation": correlation,
+        "replay": replay,
+        "since": since,
+        "until": until,
+        "terminal": terminal,
     }
     try:
         wanted = LogFilter.model_validate(given)

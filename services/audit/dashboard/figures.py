@@ -1,6 +1,8 @@
 """What the dashboard shows, as plain values: the flow, what became of documents, what needs someone."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,7 @@ QUIET = frozenset(["duplicate", "superseded", "skipped"])
 ORDER = ["created", "updated", "unchanged", "withdrawn", "superseded", "duplicate", "skipped", "rejected", "failed"]
 OWNERS = {Owner.CLINIC: "the clinic", Owner.PROVIDER: "the provider", Owner.OPERATIONS: "operations", Owner.DEVELOPERS: "the developers"}
 CHART_HEIGHT = 48
+KEEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,26 @@ def mood_of(status: str) -> str:
     if status in QUIET:
         return "quiet"
     return "bad" if status in ("rejected", "failed") else "way"
+
+
+class RecentFigures:
+    """Figures that are at most `keep_seconds` old: many viewers cost the database one look."""
+
+    def __init__(self, pool: Any, *, keep_seconds: float = KEEP_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._found: Figures | None = None
+        self._found_at = 0.0
+
+    async def get(self) -> Figures:
+        """The figures. Raises Unavailable."""
+        async with self._lock:
+            if self._found is None or self._clock() - self._found_at > self._keep_seconds:
+                self._found = await fetch_figures(self._pool)
+                self._found_at = self._clock()
+            return self._found
 
 
 async def fetch_figures(pool: Any) -> Figures:

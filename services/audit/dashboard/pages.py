@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from services.audit.bookkeeping import books_line
 from services.audit.books_keeper import BooksKeeper
-from services.audit.dashboard.figures import fetch_figures, mood_of
+from services.audit.dashboard.figures import RecentFigures, mood_of
 from services.audit.log_query import LogFilter, fetch_page, fetch_timeline
 from services.audit.playbook import play_of
 from shared.errors import Unavailable
@@ -29,6 +29,7 @@ def make_pages(pool: Any, books: BooksKeeper, *, refresh_seconds: int) -> APIRou
     """The pages over a pool and the books."""
     router = APIRouter(include_in_schema=False)
     templates = make_templates()
+    recent = RecentFigures(pool)
 
     def render(name: str, status: int = 200, **values: Any) -> Response:
         return HTMLResponse(templates.get_template(name).render(books=books_view(books), **values), status)
@@ -43,7 +44,7 @@ def make_pages(pool: Any, books: BooksKeeper, *, refresh_seconds: int) -> APIRou
                 page = await fetch_page(pool, wanted, cursor=cursor, limit=ROWS)
             except ValueError:
                 wrong, page = [*wrong, "cursor"], await fetch_page(pool, wanted, limit=ROWS)
-            figures = await fetch_figures(pool)
+            figures = await recent.get()
         except Unavailable:
             return render("away.html", 503)
         shown = {name: value for name, value in given.items() if name in FIELDS and name not in wrong}
