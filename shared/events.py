@@ -155,7 +155,7 @@ def read_event(headers: Iterable[tuple[str, bytes | None]], value: bytes | None,
     found.pop("specversion", None)
     found.setdefault("type", default_type)
     found.setdefault("id", fallback_id)
-    return Event(data=value or b"", **found)  # type: ignore[arg-type]  # all attributes are optional text
+    return Event(data=value or b"", **found)
 
 
 def read_published(
@@ -220,7 +220,7 @@ def _structured(envelope: Mapping[str, msgspec.Raw], headers: Mapping[str, str],
             found[field] = usable
     found.pop("specversion", None)
     known = {"type": default_type, "id": fallback_id, **headers, **found}
-    return Event(data=_structured_data(envelope), **known)  # type: ignore[arg-type]  # all attributes are optional text
+    return Event(data=_structured_data(envelope), **known)
 
 
 def _structured_data(envelope: Mapping[str, msgspec.Raw]) -> bytes:

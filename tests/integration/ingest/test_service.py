@@ -159,7 +159,9 @@ def test_documents_of_every_door_end_in_one_outcome_each(service: Service) -> No
         {("received", None): 4, ("duplicate", None): 1, ("rejected", "unknown_format"): 1, ("rejected", "empty_content"): 1}
     ) == (Counter((one.status, one.reason) for one in outcomes))
     assert sorted(place for one in outcomes for place in one.passed_on) == sorted(received)
-    assert {b"plain text", b"", ADT.format(1).encode(), b"a structured event"} == {event.data for event in received.values()}
+    assert {b"plain text", b"", ADT.format(1).strip().encode(), b"a structured event"} == {
+        event.data.strip() for event in received.values()
+    }
     (by_reference,) = [event for event in received.values() if event.contentref]
     assert by_reference.contentref == reference_to(digest(large))
     assert asyncio.run(ContentStore.open(service.content_url).get(reference_to(digest(large)))) == large
