@@ -5,6 +5,8 @@ import re
 
 from shared.canonical.reading import Format
 from shared.formats.cda_tree import ROOTS, V3_NAMESPACE
+from shared.formats.fhir import is_fhir
+from shared.formats.hl7v2 import is_hl7v2
 from shared.formats.xml import RefusedXML, decode_xml, scan_prolog
 
 HEAD_BYTES = 4096
@@ -35,8 +37,6 @@ _BY_MEDIA_TYPE: dict[str, Format] = {
     "x-application/hl7-v2+er7": "hl7v2",
     "application/pdf": "pdf",
 }
-_HL7V2 = re.compile(rb"[\x0b\s]*(?:MSH|FHS|BHS)[^A-Za-z0-9\s]")
-_FHIR = re.compile(rb"\"resourceType\"\s*:")
 _MIN_PRINTABLE = 0.95
 
 
@@ -76,14 +76,14 @@ def recognise(content: bytes, media_type: str | None = None) -> Format:
     head = _without_mark(content[: HEAD_BYTES * 16]).lstrip(_SPACE)
     if head.startswith(b"{\\rtf"):
         return "rtf"
-    if _HL7V2.match(head):
+    if is_hl7v2(content):
         return "hl7v2"
     if head.startswith((b"<", codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\0<")):
         found = _recognise_xml(content, declared)
         if found:
             return found
     if head.startswith((b"{", b"[")):
-        if _FHIR.search(head) or declared in ("application/fhir+json", "application/fhir+ndjson"):
+        if is_fhir(content) or declared in ("application/fhir+json", "application/fhir+ndjson"):
             return "fhir"
         return "json"
     if declared in _BY_MEDIA_TYPE and head and _is_text(content):
