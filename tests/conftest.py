@@ -5,8 +5,9 @@ import os
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -19,10 +20,31 @@ USED: dict[str, str] = {}
 
 
 def docker_answers() -> bool:
-    """Whether a Docker engine listens on its socket."""
+    """Whether a Docker engine answers on its socket; never hangs."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        return True  # somebody has set it on purpose
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
-        return probe.connect_ex("/var/run/docker.sock") == 0
+        try:
+            probe.connect(address.removeprefix("unix://"))
+            probe.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in probe.recv(64)
+        except OSError:
+            return False
+
+
+def start_container(name: str, make: Callable[[], Any]) -> Any:
+    """A started container, None where there is no Docker engine or the engine cannot get the image."""
+    if not docker_answers():
+        return None
+    try:
+        container = make().start()
+    except Exception as error:
+        USED[name] = f"Docker answers but gave no container ({type(error).__name__}); "
+        return None
+    USED[name] = "testcontainers"
+    return container
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -38,33 +60,41 @@ def state_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def _kafka_container() -> Any:
+    from testcontainers.community.kafka import KafkaContainer
+
+    settings = {"KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false", "KAFKA_MESSAGE_MAX_BYTES": "10485760"}
+    return KafkaContainer().with_kraft().with_envs(**settings)
+
+
 @pytest.fixture(scope="session")
 def kafka_bootstrap(state_folder: Path) -> Iterator[str]:
     """A broker with the topics of the house."""
-    from shared.kafka import apply_topics
-
     given = os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS")
     if given:
         USED["kafka"] = "TEST_KAFKA_BOOTSTRAP_SERVERS"
-        asyncio.run(apply_topics(given.split(",")))
-        yield given
-    elif docker_answers():
-        from testcontainers.kafka import KafkaContainer
-
-        USED["kafka"] = "testcontainers"
-        with KafkaContainer().with_kraft() as container:
-            asyncio.run(apply_topics([container.get_bootstrap_server()]))
-            yield container.get_bootstrap_server()
+        yield _with_topics(given)
+    elif container := start_container("kafka", _kafka_container):
+        try:
+            yield _with_topics(container.get_bootstrap_server())
+        finally:
+            container.stop()
     else:
-        USED["kafka"] = "embedded Apache Kafka"
+        USED["kafka"] = USED.get("kafka", "") + "embedded Apache Kafka"
         broker = LocalKafka(state_folder / "kafka")
         broker.start()
         try:
             broker.wait_ready()
-            asyncio.run(apply_topics([broker.bootstrap]))
-            yield broker.bootstrap
+            yield _with_topics(broker.bootstrap)
         finally:
             broker.stop()
+
+
+def _with_topics(bootstrap: str) -> str:
+    from shared.kafka import apply_topics
+
+    asyncio.run(apply_topics(bootstrap.split(",")))
+    return bootstrap
 
 
 @pytest.fixture
@@ -79,6 +109,12 @@ def local_kafka(state_folder: Path) -> Iterator[LocalKafka]:
         broker.stop()
 
 
+def _postgres_container() -> Any:
+    from testcontainers.community.postgres import PostgresContainer
+
+    return PostgresContainer("postgres:18", driver=None)
+
+
 @pytest.fixture(scope="session")
 def postgres_url(state_folder: Path) -> Iterator[str]:
     """A server; the URL names its maintenance database."""
@@ -86,14 +122,13 @@ def postgres_url(state_folder: Path) -> Iterator[str]:
     if given:
         USED["postgres"] = "TEST_DATABASE_URL"
         yield given
-    elif docker_answers():
-        from testcontainers.postgres import PostgresContainer
-
-        USED["postgres"] = "testcontainers"
-        with PostgresContainer("postgres:18", driver=None) as container:
+    elif container := start_container("postgres", _postgres_container):
+        try:
             yield container.get_connection_url()
+        finally:
+            container.stop()
     else:
-        USED["postgres"] = "embedded PostgreSQL"
+        USED["postgres"] = USED.get("postgres", "") + "embedded PostgreSQL"
         server = LocalPostgres(state_folder / "postgres", settings={"fsync": "off"})
         server.start()
         try:

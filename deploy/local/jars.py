@@ -11,7 +11,7 @@ from shared.errors import Misconfigured
 
 VERSION = "4.3.1"
 ARTIFACT = f"org.apache.kafka:kafka_2.13:{VERSION}"
-MEGABYTES = 43
+MEGABYTES = 45
 Say = Callable[[str], None]
 
 

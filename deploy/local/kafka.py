@@ -66,7 +66,9 @@ class LocalKafka(Server):
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         (self.folder / "format.properties").write_text(self._properties(fresh.name))
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "-"
+        while cluster.startswith("-"):  # the tool would take it for an option
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "format.properties"]
         done = subprocess.run(tool, cwd=self.folder, env={**os.environ, **LOCALE}, capture_output=True, text=True, check=False)
         if done.returncode:

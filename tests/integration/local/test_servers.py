@@ -141,4 +141,4 @@ def test_a_jar_that_was_cut_off_is_fetched_again(tmp_path: Path, monkeypatch: py
     said: list[str] = []
 
     assert jars.fetch_jars(tmp_path, said.append) == [jar]
-    assert "about 43 MB" in said[0]
+    assert "about 45 MB" in said[0]
