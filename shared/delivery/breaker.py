@@ -13,7 +13,7 @@ class BreakerLimits:
     failures: int = 10  # outages in a row, nothing done in between
     lanes: int = 3  # different lanes that must have seen them
     first_pause_seconds: float = 1.0  # before the first probe
-    longest_pause_seconds: float = 30.0  # between later ones
+    longest_pause_seconds: float = 10.0  # between later ones; also how late the end of an outage may be noticed
 
 
 @dataclass(slots=True)
