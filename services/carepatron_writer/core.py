@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from shared.outcomes import Reason, Status
 
 Kind = Literal["patient", "document"]
 State = Literal["waiting", "sending", "applied", "withdrawn", "superseded", "refused"]
+_FACTS = tuple(one.name for one in fields(Upload) if one.name not in ("content", "version"))
 _FULL_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -151,13 +152,12 @@ def refused(reason: Reason, where: str | None = None) -> Settlement:
 
 def digest_of_card(card: Card) -> str:
     """Digest of what a card says."""
-    return digest(orjson.dumps(asdict(card), option=orjson.OPT_SORT_KEYS))
+    return digest(orjson.dumps(card, option=orjson.OPT_SORT_KEYS))
 
 
 def digest_of_upload(upload: Upload) -> str:
     """Digest of a document's facts and bytes; the version stands beside it."""
-    facts = {name: value for name, value in asdict(upload).items() if name not in ("content", "version")}
-    return digest(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS))
+    return digest(orjson.dumps([getattr(upload, name) for name in _FACTS], option=orjson.OPT_SORT_KEYS))
 
 
 def card_of(patient: Patient) -> Card | None:

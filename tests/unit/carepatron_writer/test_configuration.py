@@ -66,7 +66,7 @@ def test_a_key_that_cannot_be_a_header_is_refused(text: str | None) -> None:
 
 def test_each_destination_has_an_account_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
-    monkeypatch.setitem(app.PLATFORMS, "carepatron", lambda key, account: seen.setdefault(key, account.base_url))  # type: ignore[misc]
+    monkeypatch.setitem(app.PLATFORMS, "carepatron", lambda key, account: seen.setdefault(key, account.base_url))
     monkeypatch.setenv("CAREPATRON_BASE_URL", "https://one.example.org")
     monkeypatch.setenv("NORTH_CLINIC_BASE_URL", "https://two.example.org")
     clinics = {"a": Clinic(), "b": Clinic(destinations=(Destination(id="north-clinic"),))}

@@ -207,4 +207,6 @@ def _session(profile: Profile) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=profile.requests_in_flight, keepalive_timeout=KEEPALIVE_SECONDS, ssl=httpx.create_ssl_context(trust_env=False)
     )
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    session._retry_connection = False  # a PUT whose connection broke is ours to read back, never sent again behind our back
+    return session

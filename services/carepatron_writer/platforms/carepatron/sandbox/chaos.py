@@ -98,7 +98,7 @@ class Chaos:
                 if self._turn % 2:
                     await problem("upstream-chaos")(scope, receive, send)
                 else:
-                    _reset(receive)
+                    await _reset(receive)
             case "broken-answer":
                 await self._app(scope, receive, _forget)
                 await _answer_bytes(send, BROKEN[self._turn % len(BROKEN)], pause_seconds=0)
@@ -117,12 +117,14 @@ async def _swallow(receive: Receive) -> None:
         pass
 
 
-def _reset(receive: Receive) -> None:
+async def _reset(receive: Receive) -> None:
     """Cut the connection without an answer: the server's transport where there is one, else as an error to the caller."""
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError
     transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _wish(turn: int, seconds: float) -> str | None:
