@@ -40,7 +40,7 @@ def test_a_lost_answer_is_unknown_and_leaves_one_effect(sandbox: RunningSandbox,
 def test_a_lost_answer_to_a_new_client_does_not_make_a_second_one(sandbox: RunningSandbox, account: str) -> None:
     key = a_key()
 
-    async def run() -> tuple[Unavailable, Any]:
+    async def run() -> Any:
         adapter = open_adapter(sandbox.url, account=account)
         with sandbox.chaos("lost-ack", account=account, rate=0.5):
             await until_done(lambda: adapter.upsert_patient(a_card(key), None))

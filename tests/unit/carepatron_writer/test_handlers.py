@@ -3,11 +3,11 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from services.carepatron_writer.handlers import write_documents
+from services.carepatron_writer.links import Claim
 from services.carepatron_writer.platforms.port import OutcomeUnknown
 from shared.canonical.elements import Attachment, HumanName
 from shared.content_store import reference_to
@@ -213,13 +213,13 @@ def test_a_writer_that_was_overtaken_changes_nothing() -> None:
 
     async def run() -> list[Outcome]:
         await house.deliver(PATIENT)
-        claim = house.ledger.claim
+        real = house.ledger.claim
         overtaking: list[Outcome] = []
 
-        async def overtaken(wanted: Any) -> bool:
-            house.ledger.claim = claim  # type: ignore[method-assign]
+        async def overtaken(claim: Claim) -> bool:
+            house.ledger.claim = real  # type: ignore[method-assign]
             overtaking.extend(await house.deliver(newer))
-            return await claim(wanted)
+            return await real(claim)
 
         house.ledger.claim = overtaken  # type: ignore[method-assign]
         late = await house.deliver(FIRST)
