@@ -10,8 +10,10 @@ from pathlib import Path
 from shared.errors import Misconfigured
 
 VERSION = "4.3.1"
-ARTIFACT = f"org.apache.kafka:kafka_2.13:{VERSION}"
+# the second one lets Kafka write its log
+ARTIFACTS = f"org.apache.kafka:kafka_2.13:{VERSION}+org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 MEGABYTES = 45
+LIST = f"kafka-{VERSION}-jars.json"
 Say = Callable[[str], None]
 
 
@@ -26,7 +28,7 @@ def default_cache() -> Path:
 
 def fetch_jars(cache: Path, say: Say = silent) -> list[Path]:
     """The jars of Kafka's class path. Raises Misconfigured when they are neither here nor to be had."""
-    known = cache / f"kafka-{VERSION}.json"
+    known = cache / LIST
     jars = _remembered(known)
     if jars:
         return jars
@@ -60,13 +62,13 @@ def _fetch(say: Say) -> list[Path]:
     say(f"fetching Apache Kafka {VERSION}: about {MEGABYTES} MB, this once")
     resolver = PythonResolver(progress_callback=_Progress(say).file)
     try:
-        jars = [Path(one) for one in jgo.build(ARTIFACT, resolver=resolver).all_jars]
+        jars = [Path(one) for one in jgo.build(ARTIFACTS, resolver=resolver).all_jars]
         broken = [one for one in jars if not zipfile.is_zipfile(one)]
         if broken:
             for jar in broken:
                 for copy in (jar, *GlobalSettings.load().repo_cache.rglob(jar.name)):
                     copy.unlink(missing_ok=True)
-            jars = [Path(one) for one in jgo.build(ARTIFACT, resolver=resolver, update=True).all_jars]
+            jars = [Path(one) for one in jgo.build(ARTIFACTS, resolver=resolver, update=True).all_jars]
     except Exception as error:  # jgo raises whatever its transport does
         raise Misconfigured(
             f"Apache Kafka {VERSION} could not be fetched ({type(error).__name__}): the first start needs the network, "

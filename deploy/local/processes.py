@@ -1,5 +1,6 @@
 """Child processes under a keeper, what a server on this machine looks like, free ports, and waiting for readiness."""
 
+import json
 import os
 import signal
 import socket
@@ -122,7 +123,7 @@ class Server:
         if self._child is None:
             raise RuntimeError("not started")
         deadline = time.monotonic() + seconds
-        while not self.is_ready():
+        while not self.is_ready() or self._child.returncode is not None:
             if self._child.returncode is not None:
                 raise Misconfigured(
                     f"{self.name} ended while starting (exit code {self._child.returncode}){last_words(self.log)}: see {self.log}"
@@ -154,7 +155,16 @@ def last_words(log: Path) -> str:
         return ""
     marks = ("fatal", "error", "exception", "misconfigured", "no space left")
     reasons = [one for one in map(str.strip, lines) if not one.startswith("at ") and any(mark in one.lower() for mark in marks)]
-    return f" saying “{reasons[-1][:300]}”" if reasons else ""
+    return f" saying “{_sentence(reasons[-1])}”" if reasons else ""
+
+
+def _sentence(line: str) -> str:
+    """A line of a log without what is meant for machines."""
+    try:
+        facts = json.loads(line)
+        return str(facts.get("why") or facts["event"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return line[:300]
 
 
 def is_alive(pid: int | str) -> bool:

@@ -117,9 +117,13 @@ class Supervisor:
     async def _until_ready(self, part: Part, seconds: float) -> None:
         server = part.server
         deadline = time.monotonic() + seconds
-        while not await self._in_thread(server.is_ready):
+        while True:
+            is_ready = await self._in_thread(server.is_ready)
             if server.returncode not in (None, 0) or (server.returncode == 0 and not part.is_errand):
+                # whoever answers then, it is not this server
                 raise Misconfigured(f"it ended with exit code {server.returncode}{last_words(server.log)} (log: {server.log})")
+            if is_ready:
+                return
             if time.monotonic() > deadline:
                 raise Misconfigured(f"it was not ready within {seconds:.0f} s{last_words(server.log)} (log: {server.log})")
             await asyncio.sleep(POLL_SECONDS)

@@ -107,7 +107,7 @@ def test_known_jars_are_used_without_any_network(tmp_path: Path, monkeypatch: py
     jar = tmp_path / "kafka.jar"
     with zipfile.ZipFile(jar, "w") as archive:
         archive.writestr("empty", "")
-    (tmp_path / f"kafka-{jars.VERSION}.json").write_text(json.dumps([str(jar)]))
+    (tmp_path / jars.LIST).write_text(json.dumps([str(jar)]))
     monkeypatch.setattr("jgo.build", lambda *_, **__: pytest.fail("fetched"))
 
     assert jars.fetch_jars(tmp_path) == [jar]

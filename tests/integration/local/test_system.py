@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from deploy.local.home import Home
+from deploy.local.ports import USUAL
 from deploy.local.processes import answers
 from deploy.local.runtime import FILE, Runtime, read_runtime
 
 DRIVER = Path(__file__).with_name("driver.py")
 VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "CAREPATRON_BASE_URL", "CONTENT_STORE_URL")
+ANY_PORTS = {setting.upper(): "0" for setting, _ in USUAL.values()}  # the usual ones may be in use where the tests run
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 
@@ -32,7 +34,7 @@ class Up:
     def start(self, **environment: str) -> subprocess.Popen[str]:
         """Start it; what it says goes to its standard error."""
         bare = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        variables = {**bare, "HEALTHCARE_RECORDS_HOME": str(self.home), **environment}
+        variables = {**bare, **ANY_PORTS, "HEALTHCARE_RECORDS_HOME": str(self.home), **environment}
         with self.words.open("w") as words:
             run = subprocess.Popen([sys.executable, str(DRIVER)], env=variables, stderr=words, text=True)
         self._runs.append(run)

@@ -1,6 +1,9 @@
 """Ports: what was asked for, else the usual, else any."""
 
+import ast
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -63,3 +66,13 @@ def test_a_setting_that_is_no_port_is_named_without_its_value(monkeypatch: pytes
         read_settings()
 
     assert "somewhere" not in str(caught.value)
+
+
+def test_two_systems_that_start_at_once_choose_different_ports() -> None:
+    code = "from deploy.local.ports import *; print(choose_ports(LocalSettings(), set(USUAL)), flush=True); input()"
+    systems = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    chosen = [set(ast.literal_eval(system.stdout.readline()).values()) for system in systems if system.stdout]
+    for system in systems:
+        system.communicate("\n")
+
+    assert len(set.union(*chosen)) == 3 * len(USUAL)

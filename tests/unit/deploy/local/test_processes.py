@@ -130,3 +130,10 @@ def test_a_large_log_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     start(SLEEPER, log).stop()
 
     assert (tmp_path / "part.log.1").read_text() == "x" * 100
+
+
+def test_last_words_of_a_service_are_its_reason(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text('{"event": "misconfigured", "why": "topics are missing", "level": "error"}\n')
+
+    assert last_words(log) == " saying “topics are missing”"
