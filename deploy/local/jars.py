@@ -10,8 +10,8 @@ from pathlib import Path
 from shared.errors import Misconfigured
 
 VERSION = "4.3.1"
-# the second one lets Kafka write its log
-ARTIFACTS = f"org.apache.kafka:kafka_2.13:{VERSION}+org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+ARTIFACT = f"org.apache.kafka:kafka_2.13:{VERSION}"
+LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # lets Kafka write its log; fetched apart, else it decides on versions
 MEGABYTES = 45
 LIST = f"kafka-{VERSION}-jars.json"
 Say = Callable[[str], None]
@@ -55,7 +55,6 @@ def _remembered(known: Path) -> list[Path]:
 
 def _fetch(say: Say) -> list[Path]:
     """Fetch, and once more what an interrupted download has left broken."""
-    import jgo
     from jgo.config import GlobalSettings
     from jgo.maven import PythonResolver
 
@@ -76,6 +75,15 @@ def _fetch(say: Say) -> list[Path]:
         ) from error
     say(f"Apache Kafka {VERSION} is here: {len(jars)} jars, {sum(one.stat().st_size for one in jars) / 1e6:.0f} MB")
     return jars
+
+
+def _build(resolver: object, *, update: bool = False) -> list[Path]:
+    """Kafka's own jars, and what they need to write a log."""
+    import jgo
+
+    own, logging = ([Path(one) for one in jgo.build(what, resolver=resolver, update=update).all_jars] for what in (ARTIFACT, LOGGING))
+    names = {one.name for one in own}
+    return own + [one for one in logging if one.name not in names]
 
 
 class _Progress:

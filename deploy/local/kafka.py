@@ -38,6 +38,7 @@ class LocalKafka(Server):
         self._jvm = (*JVM, f"-Xms{min(256, heap_megabytes)}m", f"-Xmx{heap_megabytes}m")
         self._cache = cache or default_cache()
         self._say = say
+        self._environment: dict[str, str] = {}
 
     @property
     def bootstrap(self) -> str:
@@ -46,22 +47,21 @@ class LocalKafka(Server):
 
     def start(self) -> None:
         """Start the broker; `wait_ready` tells when it answers. Raises Misconfigured."""
-        folders = sorted({str(one.parent) for one in fetch_jars(self._cache, self._say)})
-        java = [_java(), *self._jvm, "-cp", ":".join(f"{one}/*" for one in folders)]
+        self._environment = {"CLASSPATH": ":".join(str(one) for one in fetch_jars(self._cache, self._say)), **LOCALE}
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "server.properties").write_text(self._properties("data"))
         if not (self.folder / "data").exists():
-            self._format(java)
+            self._format()
         self._check_format()
         # the process runs in its folder, so that no character of the path matters to Kafka
-        command = [*java, "kafka.Kafka", "server.properties"]
-        self._child = Child(command, self.log, folder=self.folder, grace_seconds=30, env=LOCALE, held=self.held)
+        command = [_java(), *self._jvm, "kafka.Kafka", "server.properties"]
+        self._child = Child(command, self.log, folder=self.folder, grace_seconds=30, env=self._environment, held=self.held)
 
     def is_ready(self) -> bool:
         """Whether the port answers: the broker opens it last."""
         return answers(self.port)
 
-    def _format(self, java: list[str]) -> None:
+    def _format(self) -> None:
         """Format the storage once, all or nothing."""
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -69,8 +69,8 @@ class LocalKafka(Server):
         cluster = "-"
         while cluster.startswith("-"):  # the tool would take it for an option
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "format.properties"]
-        done = subprocess.run(tool, cwd=self.folder, env={**os.environ, **LOCALE}, capture_output=True, text=True, check=False)
+        tool = [_java(), *self._jvm, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "format.properties"]
+        done = subprocess.run(tool, cwd=self.folder, env={**os.environ, **self._environment}, capture_output=True, text=True, check=False)
         if done.returncode:
             self.log.write_text(done.stdout + done.stderr)
             raise Misconfigured(f"Kafka's storage in {self.folder} could not be made{last_words(self.log)}: see {self.log}")

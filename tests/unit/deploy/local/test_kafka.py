@@ -23,6 +23,6 @@ def test_a_cluster_id_does_not_start_like_an_option(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(kafka.uuid, "uuid4", lambda: next(ids))
     monkeypatch.setattr(kafka.subprocess, "run", run)
 
-    LocalKafka(tmp_path)._format(["java"])
+    LocalKafka(tmp_path)._format()
 
     assert commands[0][commands[0].index("-t") + 1] == "AAAAAAAAAAAAAAAAAAAAAQ"
