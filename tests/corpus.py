@@ -109,7 +109,7 @@ def mdm(person: Person, number: int, version: int, at: datetime, values: Values)
         f"MSH|^~\\&|GPSYS|CORPUS|HR|HR|{stamp}||MDM^{event}^MDM_T02|M{number}-{version}|P|2.5.1",
         f"EVN|{event}|{stamp}",
         person.pid,
-        f"TXA|1|PR^Progress note^HL70270|TX|{stamp}|||{stamp}|{stamp if version > 1 else ''}|||||N{number}^CORPUS||||AU||AV",
+        f"TXA|1|PR^Progress note^HL70270|TX|{stamp}|||{stamp}|{stamp if version > 1 else ''}||||N{number}^CORPUS|||||AU||AV",
     ]
     for index in range(1, 12):
         lines.append(

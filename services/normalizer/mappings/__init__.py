@@ -1,0 +1,1 @@
+"""Mapping tables as data, one TOML file each, with the link to the standard on top."""
