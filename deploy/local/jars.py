@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from shared.errors import Misconfigured
 
@@ -61,13 +62,13 @@ def _fetch(say: Say) -> list[Path]:
     say(f"fetching Apache Kafka {VERSION}: about {MEGABYTES} MB, this once")
     resolver = PythonResolver(progress_callback=_Progress(say).file)
     try:
-        jars = [Path(one) for one in jgo.build(ARTIFACTS, resolver=resolver).all_jars]
+        jars = _build(resolver)
         broken = [one for one in jars if not zipfile.is_zipfile(one)]
         if broken:
             for jar in broken:
                 for copy in (jar, *GlobalSettings.load().repo_cache.rglob(jar.name)):
                     copy.unlink(missing_ok=True)
-            jars = [Path(one) for one in jgo.build(ARTIFACTS, resolver=resolver, update=True).all_jars]
+            jars = _build(resolver, update=True)
     except Exception as error:  # jgo raises whatever its transport does
         raise Misconfigured(
             f"Apache Kafka {VERSION} could not be fetched ({type(error).__name__}): the first start needs the network, "
@@ -77,7 +78,7 @@ def _fetch(say: Say) -> list[Path]:
     return jars
 
 
-def _build(resolver: object, *, update: bool = False) -> list[Path]:
+def _build(resolver: Any, *, update: bool = False) -> list[Path]:
     """Kafka's own jars, and what they need to write a log."""
     import jgo
 
