@@ -48,7 +48,16 @@ async def wire(service: Service, settings: Settings) -> None:
     )
     service.stack.push_async_callback(reader.aclose)
     registry = BatchingRegistry(PostgresRegistry(pool))
-    handler = normalize_documents(registry, reader, content, producer, directory, relevance, claim_check_bytes=settings.claim_check_bytes)
+    handler = normalize_documents(
+        registry,
+        reader,
+        content,
+        producer,
+        directory,
+        relevance,
+        claim_check_bytes=settings.claim_check_bytes,
+        patient_wait_seconds=settings.patient_wait_seconds,
+    )
     recorder = OutcomeRecorder(producer, stage=Stage.NORMALIZER)
     gate = ReplayGate(lambda: live_lag(platform.bootstrap), limit=settings.replay_lag_limit)
     live = DeliveryEngine(stage=Stage.NORMALIZER, handler=handler, recorder=recorder, settings=settings)

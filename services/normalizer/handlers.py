@@ -1,6 +1,8 @@
 """The Kafka edge of the normalizer: one received document in, canonical events out, one outcome for each part."""
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -32,6 +34,9 @@ from shared.providers import Clinic, Directory
 from shared.topics import NORMALIZED
 
 PARTS_PER_CLINIC = 10_000
+PATIENT_PAUSE_SECONDS = 0.5
+WAITING_AT_ONCE = 16
+FRESH_SECONDS = 10.0
 FORMATS = frozenset({"hl7v2", "fhir", "ccda", "pdf", "image", "rtf", "text", "json", "unknown"})
 
 
@@ -81,8 +86,12 @@ def normalize_documents(
     relevance: Relevance,
     *,
     claim_check_bytes: int,
+    patient_wait_seconds: float = 0.0,
+    clock: Callable[[], float] = time.time,
 ) -> Handler:
-    """Handle one received or replayed document."""
+    """Handle one received or replayed document. One that only refers to a patient not known yet waits for them, a few at a time."""
+    room_to_wait = asyncio.Semaphore(WAITING_AT_ONCE)
+    patient_tries = round(patient_wait_seconds / PATIENT_PAUSE_SECONDS)
 
     async def on_document_received(record: Record) -> Outcomes:
         event = read_event(record.headers, record.value, default_type=EventType.DOCUMENT_RECEIVED, fallback_id=record.place)
@@ -99,7 +108,7 @@ def normalize_documents(
         refusal = refuse(reading, facts)
         if refusal is not None:
             return [refusal]
-        patient = await _patient(reading, event, provider)
+        patient = await _patient(reading, event, provider, record)
         if patient is None:
             first = reading.documents[0].document_id if reading.documents else event.documentid
             return [Rejected(Reason.PATIENT_UNIDENTIFIED, None, replace(facts, document_id=first, warnings=warning_codes(reading)))]
@@ -111,13 +120,21 @@ def normalize_documents(
         known = replace(facts, format=reading.format, warnings=warning_codes(reading))
         return ended + await _publish(event, change, applied, passed, known, record)
 
-    async def _patient(reading: Reading, event: Event, provider: ProviderProfile) -> PatientReading | None:
+    async def _patient(reading: Reading, event: Event, provider: ProviderProfile, record: Record) -> PatientReading | None:
         patient = patient_of(reading, _uuid(event.subject))
         reference = resource_reference(patient) if patient else None
-        if patient and reference:
-            alias = await registry.find_alias(provider.provider_id, *reference)
-            return replace(patient, patient_key=alias) if alias else patient
-        return patient
+        if patient is None or reference is None:
+            return patient
+        alias = await registry.find_alias(provider.provider_id, *reference)
+        is_fresh = clock() - record.timestamp_ms / 1000 < FRESH_SECONDS  # a backlog does not wait
+        if alias is None and is_fresh and patient_tries:
+            async with room_to_wait:  # a Patient published together with this may still be on its way in another lane
+                for _ in range(patient_tries):
+                    await asyncio.sleep(PATIENT_PAUSE_SECONDS)
+                    alias = await registry.find_alias(provider.provider_id, *reference)
+                    if alias:
+                        break
+        return replace(patient, patient_key=alias) if alias else patient
 
     async def _publish(
         event: Event, change: Change, applied: Applied, passed: Sequence[Passed], facts: Facts, record: Record

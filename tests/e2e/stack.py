@@ -38,14 +38,13 @@ class Stack:
         self.restarts = 0
 
     def __enter__(self) -> "Stack":
-        for name in ("postgres", "kafka", "sandbox"):
-            self.parts[name].start()
-        for name in ("postgres", "kafka", "sandbox"):
-            self.parts[name].wait_ready()
-        for name in ("migrate", "topics"):
-            self.parts[name].start()
-            self.parts[name].wait_ready()
-        self.start(*SERVICES)
+        try:
+            self.start("postgres", "kafka", "sandbox")
+            self.start("migrate", "topics")
+            self.start(*SERVICES)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

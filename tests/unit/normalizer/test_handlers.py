@@ -9,6 +9,7 @@ import pytest
 
 from services.normalizer.handlers import normalize_documents
 from services.normalizer.registry.changes import Applied, Change, DocumentState, PatientState, apply_change
+from services.normalizer.registry.patients import statement
 from services.normalizer.relevance import Relevance, Rule
 from shared.canonical.elements import Attachment, Content, HumanName
 from shared.canonical.models import HealthcareDocument, Patient
@@ -93,6 +94,8 @@ class World:
             directory or Directory(),
             Relevance(rules),
             claim_check_bytes=claim_check_bytes,
+            patient_wait_seconds=1.0,
+            clock=lambda: a_record().timestamp_ms / 1000 + age,
         )
 
     def handle(self, *, offset: int = 0, data: bytes = b"bytes", **attributes: str) -> Outcomes:
@@ -294,3 +297,22 @@ def test_a_document_that_only_names_a_resource_finds_its_patient() -> None:
     (outcome,) = world.handle(offset=1)
 
     assert (outcome.status, outcome.facts.patient_key) == (Status.NORMALIZED, PATIENT)
+
+
+@pytest.mark.parametrize(("age", "status"), [(1.0, Status.NORMALIZED), (60.0, Status.REJECTED)])
+def test_a_fresh_document_waits_for_the_patient_it_refers_to_and_a_backlog_does_not(age: float, status: Status) -> None:
+    reference = a_patient(
+        patient_key=DOCUMENT, name=None, birth_date=None, identifiers=[replace(a_patient().identifiers[0], type="resource")]
+    )
+    world = World(a_reading(patient=reference), age=age)
+    world.registry.patients[PATIENT] = PatientState(PATIENT, "gp", {"m": statement("m", "1", a_patient())})
+
+    async def work() -> Outcomes:
+        asyncio.get_running_loop().call_later(0.1, lambda: world.registry.aliases.update({("urn:oid:2.999", "1"): PATIENT}))
+        return await world.deliver(
+            a_record(headers=tuple(write_headers(Event(type=EventType.DOCUMENT_RECEIVED, id="e1", providerid="gp"))))
+        )
+
+    (outcome,) = asyncio.run(work())
+
+    assert outcome.status is status
