@@ -1,8 +1,8 @@
 """Kafka beside the stream: topics applied and checked, offsets looked up, single records and ranges read. No group, no commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError, for_code
 
 from shared.delivery.records import Record
+from shared.delivery.salvage import read_next, step_over
+from shared.delivery.salvage import read_record as read_record_of
 from shared.errors import Misconfigured, Unavailable
 from shared.identity import parse_coordinates
 from shared.topics import TOPICS, Topic
@@ -76,12 +78,13 @@ async def committed_and_end_offsets(bootstrap: list[str], group: str, topics: It
 
 async def read_record(bootstrap: list[str], coordinates: str) -> Record | None:
     """The record at `topic/partition/offset`; None when Kafka does not have it (any more)."""
-    async for _, record in read_records(bootstrap, [coordinates]):
-        return record
+    async with aclosing(read_records(bootstrap, [coordinates])) as found:
+        async for _, record in found:
+            return record
     return None
 
 
-async def read_records(bootstrap: list[str], coordinates: Iterable[str]) -> AsyncIterator[tuple[str, Record | None]]:
+async def read_records(bootstrap: list[str], coordinates: Iterable[str]) -> AsyncGenerator[tuple[str, Record | None], None]:
     """Each of the coordinates with its record, in the order given; seeks straight to them. Raises ValueError for bad coordinates."""
     wanted = [(one, *parse_coordinates(one)) for one in coordinates]
     if not wanted:
@@ -109,10 +112,11 @@ async def read_range(
     since_ms: int | None = None,
     until_ms: int | None = None,
     partitions: Iterable[int] | None = None,
-) -> AsyncIterator[Record]:
+) -> AsyncGenerator[Record, None]:
     """The records of a topic, in order for each partition, up to the ends as they are now.
 
     `start` and `end` are offsets by partition (end excluded); `since_ms` and `until_ms` are record times (until excluded).
+    Who leaves the loop early closes the generator (`contextlib.aclosing`), and with it the connection.
     """
     async with _consumer(bootstrap) as consumer:
         count = (await _counts(bootstrap, [topic])).get(topic, 0)
@@ -124,13 +128,14 @@ async def read_range(
         bounds = await _bounds(consumer, places, start or {}, end or {}, since_ms, until_ms)
         for place, (first, _) in bounds.items():
             consumer.seek(place, first)
+        at = {place: first for place, (first, _) in bounds.items()}
         left = {place: last for place, (first, last) in bounds.items() if first < last}
         while left:
-            polled = await consumer.getmany(*left, timeout_ms=1000, max_records=500)
-            for place, records in polled.items():
-                for one in records:
-                    if place in left and one.offset < left[place] and (until_ms is None or one.timestamp < until_ms):
-                        yield _record(one)
+            for one in await _poll(consumer, at, list(left)):
+                place = TopicPartition(one.topic, one.partition)
+                at[place] = one.offset + 1
+                if place in left and one.offset < left[place] and (until_ms is None or one.timestamp_ms < until_ms):
+                    yield one
             for place in list(left):
                 if await consumer.position(place) >= left[place]:
                     del left[place]
@@ -296,10 +301,26 @@ async def _read_at(consumer: Any, place: TopicPartition, offset: int) -> Record 
         polled = await consumer.getmany(place, timeout_ms=int(READ_SECONDS * 1000), max_records=1)
     except OffsetOutOfRangeError:  # retention passed it between two lines
         return None
+    except UnicodeDecodeError:
+        found = await read_next(consumer, place, offset)
+        return found if found is not None and found.offset == offset else None
     for one in polled.get(place, ()):
-        return _record(one) if one.offset == offset else None
+        return read_record_of(one) if one.offset == offset else None
     raise Unavailable(TARGET, "no answer to a read")
 
 
-def _record(one: Any) -> Record:
-    return Record(one.topic, one.partition, one.offset, one.key, one.value, one.headers, one.timestamp)
+async def _poll(consumer: Any, at: Mapping[TopicPartition, int], places: list[TopicPartition]) -> list[Record]:
+    """The next records; one that the client cannot decode is read all the same, and nothing that was read with it is lost."""
+    try:
+        polled = await consumer.getmany(*places, timeout_ms=1000, max_records=500)
+    except UnicodeDecodeError:
+        for place in places:
+            consumer.seek(place, at[place])
+        found: list[Record] = []
+
+        async def keep(records: Sequence[Record]) -> None:
+            found.extend(records)
+
+        await step_over(consumer, keep)
+        return found
+    return [read_record_of(one) for records in polled.values() for one in records]

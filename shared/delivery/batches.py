@@ -158,6 +158,11 @@ class BatchEngine:
         queue = self.queues.get(place)
         return None if queue is None else queue.mark
 
+    def next_of(self, place: Place) -> int | None:
+        """The offset after the last one taken; None when none was."""
+        queue = self.queues.get(place)
+        return None if queue is None else queue.next or None
+
     def committed(self, marks: Mapping[Place, int]) -> None:
         """Kafka has these."""
         for place, mark in marks.items():

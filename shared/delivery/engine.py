@@ -8,9 +8,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
-from shared.delivery.backoff import pause_seconds
 from shared.delivery.breaker import BreakerLimits
 from shared.delivery.gate import Gate
 from shared.delivery.lanes import Lane, PartitionLanes
@@ -20,9 +18,9 @@ from shared.delivery.records import Handler, Record
 from shared.delivery.refusals import RefusalGuard, RefusalLimits
 from shared.delivery.room import Room, settle
 from shared.delivery.schedule import Schedule
-from shared.errors import Unavailable
-from shared.logs import defect_of, get_logger
-from shared.outcomes import Failed, Outcome, Outcomes, Rejected, Stage
+from shared.delivery.work import Recorder, Work
+from shared.logs import get_logger
+from shared.outcomes import Stage
 from shared.settings import ServiceSettings
 
 Place = tuple[str, int]  # topic, partition
@@ -30,17 +28,8 @@ Place = tuple[str, int]  # topic, partition
 TURN_SECONDS = 0.005  # work in a row before the event loop (and with it the heartbeats) gets a turn
 TURNS = 16  # records of one lane before it goes to the end of the line
 ROOM_WAIT_SECONDS = 1.0
-OUTAGE_LINE_SECONDS = 1.0
 
 logger = get_logger(__name__)
-
-
-class Recorder(Protocol):
-    """Where outcomes go."""
-
-    async def record(self, record: Record, outcomes: Outcomes, *, attempt: int, duration_ms: int) -> None:
-        """Return when everything is acknowledged; raise Unavailable otherwise."""
-        ...
 
 
 class DeliveryEngine:
@@ -64,21 +53,26 @@ class DeliveryEngine:
     ) -> None:
         self.stage = stage
         self.settings = settings
-        self.meters = Meters(stage.value)
         self.partitions: dict[Place, PartitionLanes] = {}
-        self.is_stopped_by_refusals = False
         self.in_flight = 0
         self.room = Room(settings.buffered_records, settings.buffered_bytes)
-        self._handler = handler
-        self._recorder = recorder
         self._clock = clock
-        self._chance = chance
-        self._guard = RefusalGuard(refusals or RefusalLimits())
         self._line = Line()
         self._schedule: Schedule[Lane] = Schedule(clock, self._let_go)
         self._gate = Gate(target_of, breaker or BreakerLimits(), clock, self._let_go, stage)
+        self._work = Work(
+            stage=stage,
+            handler=handler,
+            recorder=recorder,
+            gate=self._gate,
+            schedule=self._schedule,
+            guard=RefusalGuard(refusals or RefusalLimits()),
+            room=self.room,
+            longest_pause=settings.retry_max_seconds,
+            clock=clock,
+            chance=chance,
+        )
         self._epoch = 0
-        self._outages: dict[str, tuple[float, int]] = {}
         self._turn_began = 0.0
         self._turn: asyncio.Future[None] | None = None
         self._is_taking = False
@@ -90,7 +84,7 @@ class DeliveryEngine:
     def start(self) -> None:
         """Set the workers up; needs a running event loop."""
         self._is_taking = True
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self.settings.workers)]
+        self._workers = [asyncio.create_task(self._run()) for _ in range(self.settings.workers)]
 
     async def submit(self, records: Sequence[Record]) -> None:
         """Take records over; returns when there is room for more, or after a second (see `room`). Never raises."""
@@ -109,6 +103,16 @@ class DeliveryEngine:
                 self._line.put(lane)
         if room.is_full:
             await room.wait(ROOM_WAIT_SECONDS)
+
+    @property
+    def meters(self) -> Meters:
+        """Counts of what was done."""
+        return self._work.meters
+
+    @property
+    def is_stopped_by_refusals(self) -> bool:
+        """Whether so much was refused that nothing more is taken."""
+        return self._work.is_stopped_by_refusals
 
     @property
     def is_ready(self) -> bool:
@@ -142,6 +146,11 @@ class DeliveryEngine:
         """The first offset of a partition that is not done; None when that is not known."""
         partition = self.partitions.get(place)
         return None if partition is None else partition.tracker.mark
+
+    def next_of(self, place: Place) -> int | None:
+        """The offset after the last one taken; None when none was."""
+        partition = self.partitions.get(place)
+        return None if partition is None else partition.tracker.next
 
     def committed(self, marks: Mapping[Place, int]) -> None:
         """The broker has these."""
@@ -184,7 +193,7 @@ class DeliveryEngine:
         now = self._clock()
         age = max((now - one.dirty_since for one in self.partitions.values() if one.dirty_since is not None), default=0.0)
         breakers = [(one.target, one.is_open) for one in self._gate.breakers.values()]
-        self.meters.publish(
+        self._work.meters.publish(
             in_flight=self.in_flight, buffered=self.room.records, buffered_bytes=self.room.bytes, commit_age=age, breakers=breakers
         )
 
@@ -216,18 +225,18 @@ class DeliveryEngine:
                     await self._quiet
         self._quiet = None
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         """One worker, for as long as the engine runs."""
         while True:
             lane = await self._line.take()
             partition = lane.partition
             for _ in range(TURNS):
-                if not partition.is_active or not self._is_taking or (self._gate.breakers and self._gate.holds(lane)):
+                if not partition.is_active or not self.is_ready or (self._gate.breakers and self._gate.holds(lane)):
                     break
                 partition.in_flight += 1
                 self.in_flight += 1
                 try:
-                    is_busy = await self._deliver(lane, lane.records[0])
+                    is_busy = await self._work.deliver(lane, lane.records[0])
                 finally:
                     partition.in_flight -= 1
                     self.in_flight -= 1
@@ -254,96 +263,3 @@ class DeliveryEngine:
         self._turn_began = self._clock()
         if turn is not None:
             settle(turn)
-
-    async def _deliver(self, lane: Lane, record: Record) -> bool:
-        """Handle and record the head of a lane; True when the lane may go on with its next record."""
-        began = self._clock()
-        if not lane.attempt:
-            lane.began = began
-        try:
-            outcomes = lane.outcomes
-            if outcomes is None:
-                lane.attempt += 1
-                try:
-                    outcomes = await self._handler(record) or [Failed("NoOutcome")]
-                except Unavailable:
-                    raise
-                except (Exception, asyncio.CancelledError) as error:
-                    if _is_cancelled():  # this worker itself, not something inside the handler
-                        raise
-                    outcomes = [Failed(defect_of(error))]
-                lane.outcomes = outcomes
-            await self._recorder.record(record, outcomes, attempt=lane.attempt, duration_ms=int((self._clock() - began) * 1000))
-        except Unavailable as outage:
-            self._put_off(lane, outage)
-            return False
-        except Exception as error:  # recording has a defect: nothing may be marked that is not recorded
-            logger.error("recording_failed", **self._place(record), defect=defect_of(error))
-            self._put_off(lane, Unavailable("recorder", type(error).__name__))
-            return False
-        return self._finish(lane, record, outcomes)
-
-    def _finish(self, lane: Lane, record: Record, outcomes: Outcomes) -> bool:
-        partition = lane.partition
-        if self._gate.breakers:
-            self._gate.succeed(lane, outcomes)
-        refused = failed = 0
-        for one in outcomes:
-            kind = type(one)
-            if kind is Rejected or kind is Failed:
-                refused += 1
-                failed += kind is Failed
-                self._log_refusal(record, one, lane.attempt)
-        self.meters.note(outcomes, self._clock() - lane.began)
-        if partition.is_dropped:  # while this was in flight: its next owner does it again
-            return False
-        has_more = partition.finish(lane, record.offset)
-        self.room.release(record)
-        if self._guard.is_too_much(partition, len(outcomes), refused, failed):
-            self._stop_by_refusals(partition)
-        return has_more
-
-    def _log_refusal(self, record: Record, outcome: Outcome, attempt: int) -> None:
-        if isinstance(outcome, Rejected):
-            logger.warning("record_rejected", **self._place(record), reason=outcome.reason.value, where=outcome.where, attempt=attempt)
-        elif isinstance(outcome, Failed):
-            logger.error("record_failed", **self._place(record), defect=outcome.defect, attempt=attempt)
-
-    def _put_off(self, lane: Lane, outage: Unavailable) -> None:
-        """The head stays where it is and is tried again: after a pause of its own, or when the breaker of its target says so."""
-        lane.pauses += 1
-        self.meters.note_retry(outage.target)
-        if not lane.partition.is_active:
-            return
-        self._log_outage(lane, outage)
-        if not self._gate.fail(lane, outage):
-            self._schedule.put(lane, pause_seconds(lane.pauses, outage, self._chance, longest=self.settings.retry_max_seconds))
-
-    def _log_outage(self, lane: Lane, outage: Unavailable) -> None:
-        """A line a second for each target, with how many tries it stands for: an outage meets every lane."""
-        now = self._clock()
-        since, count = self._outages.get(outage.target, (now - OUTAGE_LINE_SECONDS, 0))
-        if now - since < OUTAGE_LINE_SECONDS:
-            self._outages[outage.target] = (since, count + 1)
-            return
-        self._outages[outage.target] = (now, 0)
-        logger.warning(
-            "try_put_off", **self._place(lane.records[0]), attempt=lane.pauses, target=outage.target, why=outage.why, retries=count + 1
-        )
-
-    def _stop_by_refusals(self, partition: PartitionLanes) -> None:
-        if self.is_stopped_by_refusals:
-            return
-        self.is_stopped_by_refusals = True
-        self._is_taking = False
-        logger.error(
-            "stopped_by_refusals", stage=self.stage.value, topic=partition.topic, partition=partition.partition, records=self.meters.done
-        )
-
-    def _place(self, record: Record) -> dict[str, object]:
-        return {"stage": self.stage.value, "topic": record.topic, "partition": record.partition, "offset": record.offset}
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -7,17 +7,16 @@ running for ever, and its own check of the poll interval would never fire again.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.delivery import exits
 from shared.delivery.commits import Committer
+from shared.delivery.intake import Intake, Place
 from shared.delivery.lag import LagMeter
-from shared.delivery.records import Record
-from shared.delivery.room import Room
+from shared.delivery.salvage import read_record, step_over
 from shared.errors import Unavailable
 from shared.logs import get_logger
 
@@ -29,64 +28,7 @@ SESSION_TIMEOUT_MS = 30_000
 REBALANCE_TIMEOUT_MS = 60_000
 REVOKE_SHARE = 0.6  # of the rebalance timeout, for work in flight
 
-Place = tuple[str, int]
-
 logger = get_logger(__name__)
-
-
-class Intake(Protocol):
-    """An engine as polling sees it."""
-
-    @property
-    def room(self) -> Room:
-        """How much it holds."""
-        ...
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it takes records."""
-        ...
-
-    @property
-    def is_stopped_by_refusals(self) -> bool:
-        """Whether it gave up because too much was refused."""
-        ...
-
-    def start(self) -> None:
-        """Begin to work."""
-        ...
-
-    async def submit(self, records: Sequence[Record]) -> None:
-        """Take records; return when there is room, or after a second."""
-        ...
-
-    def assigned(self, places: Iterable[Place]) -> None:
-        """Partitions have become ours."""
-        ...
-
-    async def revoked(self, places: Iterable[Place], *, wait_seconds: float) -> Mapping[Place, int]:
-        """Partitions go to others; the last marks."""
-        ...
-
-    def marks(self) -> Mapping[Place, int]:
-        """Marks that have moved."""
-        ...
-
-    def committed(self, marks: Mapping[Place, int]) -> None:
-        """These are committed."""
-        ...
-
-    def mark_of(self, place: Place) -> int | None:
-        """The first offset of a partition that is not done."""
-        ...
-
-    async def stop(self) -> Mapping[Place, int]:
-        """Drain and stop; the last marks."""
-        ...
-
-    def publish_metrics(self) -> None:
-        """Hand counts to Prometheus."""
-        ...
 
 
 class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
@@ -208,11 +150,34 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
                 return
             except Exception as error:
                 logger.error("poll_failed", stage=self._stage, group=self._group, why=type(error).__name__, exc_info=error)
-                await asyncio.sleep(1.0)
+                await self._recover(consumer, error)
             else:
                 self.last_poll = self._clock()
                 if polled:
                     await self.engine.submit([read_record(one) for records in polled.values() for one in records])
+
+    async def _recover(self, consumer: AIOKafkaConsumer, error: Exception) -> None:
+        """After a poll that failed half-way: what it had read of other partitions is gone with it, so all are read again.
+
+        The engine ignores what it has. A record that the client cannot decode is read by ourselves.
+        """
+        for one in consumer.assignment():
+            await self._rewind((one.topic, one.partition))
+        if isinstance(error, UnicodeDecodeError):
+            with contextlib.suppress(Unavailable, KafkaError):
+                if await step_over(consumer, self.engine.submit):
+                    return
+        await asyncio.sleep(1.0)
+
+    async def _rewind(self, place: Place) -> None:
+        """Go back to what the engine has not taken yet; not before that succeeded may polling go on."""
+        while not self._is_stopping:
+            try:
+                await self.seek(place, self.engine.next_of(place))
+            except Unavailable:
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def _wait_for_room(self, consumer: AIOKafkaConsumer) -> float:
         """How long the next poll may wait. Without room the partitions are paused and polled all the same: membership stays."""
@@ -243,18 +208,29 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
             consumer = self._consumer()
             if consumer is None or self._is_stopping:
                 return
-            marks = self.engine.marks()
-            if marks and await self._committer.commit(consumer, marks, seconds=REQUEST_SECONDS):
-                self.engine.committed(marks)
-            self.engine.publish_metrics()
-            self._lag.measure(consumer, self.engine.mark_of, self._clock())
+            try:
+                await self._commit(consumer)
+                self.engine.publish_metrics()
+                self._lag.measure(consumer, self.engine.mark_of, self._clock())
+            except Exception as error:  # this loop holds the watchdog: it goes on
+                logger.error("tick_failed", stage=self._stage, group=self._group, why=type(error).__name__, exc_info=error)
             if self.engine.is_stopped_by_refusals:
                 await self._leave(exits.REFUSALS)
-            silence = self._clock() - self.last_poll
-            if silence > self._longest_silence_seconds:
-                logger.critical("polling_stands_still", stage=self._stage, group=self._group, seconds=round(silence))
-                self._exit_process(exits.WATCHDOG)
-                self.last_poll = self._clock()
+            self._watch()
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        marks = self.engine.marks()
+        if marks and await self._committer.commit(consumer, marks, seconds=REQUEST_SECONDS):
+            self.engine.committed(marks)
+
+    def _watch(self) -> None:
+        """A consumer can hang for good after a broker restart; a fresh process is the cure."""
+        silence = self._clock() - self.last_poll
+        has_ended = bool(self._tasks) and self._tasks[0].done() and self.engine.is_ready and not self._is_stopping
+        if silence > self._longest_silence_seconds or has_ended:
+            logger.critical("polling_stands_still", stage=self._stage, group=self._group, seconds=round(silence))
+            self._exit_process(exits.WATCHDOG)
+            self.last_poll = self._clock()
 
     async def _leave(self, code: int) -> None:
         """End the process in order: what is in flight is finished and committed first."""
@@ -264,8 +240,3 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
         if consumer is not None:
             await self._committer.commit(consumer, marks, seconds=REQUEST_SECONDS)
         self._exit_process(code)
-
-
-def read_record(one: object) -> Record:
-    """The client's record as ours; headers and bytes untouched."""
-    return Record(one.topic, one.partition, one.offset, one.key, one.value, one.headers, one.timestamp)  # type: ignore[attr-defined]

@@ -19,7 +19,8 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from shared.delivery import exits
 from shared.delivery.batches import MAX_BATCH, BatchEngine, BatchHandler, OnPoison, StartOffset
 from shared.delivery.engine import DeliveryEngine
-from shared.delivery.polling import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, Intake, Polling
+from shared.delivery.intake import Intake
+from shared.delivery.polling import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, Polling
 from shared.settings import ServiceSettings
 
 CONSUMER: dict[str, Any] = {

@@ -45,6 +45,11 @@ class PartitionTracker:
         return self._handed[0] if self._handed else self._next
 
     @property
+    def next(self) -> int | None:
+        """The offset after the last one handed out; None while nothing was."""
+        return self._next
+
+    @property
     def outstanding(self) -> int:
         """How many offsets were handed out and are not done."""
         return len(self._handed) - len(self._done)

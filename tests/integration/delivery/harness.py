@@ -1,12 +1,15 @@
 """Members of a group in this process, and a judge that watches what they commit."""
 
 import asyncio
+import struct
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 from faststream.kafka import KafkaBroker
 
 from shared.delivery import DeliveryEngine, Producer, Record, subscribe
@@ -149,3 +152,24 @@ async def until_committed(bootstrap: str, group: str, topic: str, count: int, se
 
 def group_name() -> str:
     return f"group.{uuid.uuid4().hex}"
+
+
+async def produce_a_header_name_that_is_no_text(bootstrap: str, topic: str, partition: int) -> None:
+    """No client lets one write this; a hostile or broken one does: a record batch with its bytes patched, checksum and all."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks=1)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch.append(key=b"key-odd", value=b"well", timestamp=None, headers=[("fine", b"1")])
+        batch.append(key=b"key-odd", value=b"odd", timestamp=None, headers=[("QQQQ", b"x"), ("null", None)])
+        batch.append(key=b"key-odd", value=b"well", timestamp=None, headers=[])
+        batch.close()
+        batch._build()
+        patched = bytearray(batch._buffer)
+        at = patched.find(b"QQQQ")
+        patched[at : at + 4] = b"\xff\xfeAB"
+        patched[17:21] = struct.pack(">I", calc_crc32c(memoryview(bytes(patched[21:]))))
+        batch._buffer = bytes(patched)
+        await (await producer.send_batch(batch, topic, partition=partition))
+    finally:
+        await producer.stop()

@@ -5,9 +5,20 @@ import pytest
 
 from shared.delivery import RefusalLimits
 from shared.errors import Unavailable
-from shared.kafka import committed_and_end_offsets
+from shared.kafka import committed_and_end_offsets, read_range, read_record
 from shared.outcomes import Failed, Reason, Rejected
-from tests.integration.delivery.harness import OK, Books, Member, a_topic, fill, group_name, until, until_committed, watched
+from tests.integration.delivery.harness import (
+    OK,
+    Books,
+    Member,
+    a_topic,
+    fill,
+    group_name,
+    produce_a_header_name_that_is_no_text,
+    until,
+    until_committed,
+    watched,
+)
 
 
 def test_order_is_kept_for_each_key_and_commits_never_run_ahead(kafka_bootstrap):
@@ -280,5 +291,36 @@ def test_what_a_provider_took_back_in_a_transaction_is_not_delivered_and_the_gro
         await member.stop()
 
         assert seen == [b"kept", b"kept"]
+
+    asyncio.run(run())
+
+
+def test_a_header_name_that_is_no_text_neither_blocks_its_partition_nor_costs_a_record(kafka_bootstrap):
+    async def run() -> None:
+        topic, group, books = await a_topic(kafka_bootstrap), group_name(), Books()
+        for partition in (1, 1, 3):
+            await fill(kafka_bootstrap, topic, [f"key-{number % 40}" for number in range(400)])
+            await produce_a_header_name_that_is_no_text(kafka_bootstrap, topic, partition)
+        await fill(kafka_bootstrap, topic, [f"key-{number % 40}" for number in range(400)])
+        odd = []
+
+        async def handler(record):
+            if record.value == b"odd":
+                odd.append(record)
+            books.note_effect(record)
+            return OK
+
+        async with watched(kafka_bootstrap, group, topic, books):
+            member = await Member(kafka_bootstrap, topic, group, books, handler).start()
+            await until_committed(kafka_bootstrap, group, topic, 1600 + 9)
+            await member.stop()
+        everything = [one async for one in read_range([kafka_bootstrap], topic)]
+
+        books.assert_order_kept()
+        assert books.repeats == 0
+        assert {one.headers for one in odd} == {(("\\xff\\xfeAB", b"x"), ("null", None))}
+        assert len(odd) == 3
+        assert len(everything) == len(set(everything)) == 1609
+        assert await read_record([kafka_bootstrap], odd[0].place) == odd[0]
 
     asyncio.run(run())

@@ -18,6 +18,7 @@ class FakeConsumer:
         self.polls: list[object] = []  # an exception, or records
         self.commits: list[dict[TopicPartition, int]] = []
         self.commit_errors: list[BaseException] = []
+        self.seeks: list[tuple[TopicPartition, int | None]] = []
         self.hangs = False
         self.commit_hangs = False
 
@@ -36,6 +37,15 @@ class FakeConsumer:
         if self.commit_errors:
             raise self.commit_errors.pop(0)
         self.commits.append(offsets)
+
+    async def committed(self, place):
+        return None
+
+    async def seek_to_beginning(self, place):
+        self.seeks.append((place, None))
+
+    def seek(self, place, offset):
+        self.seeks.append((place, offset))
 
     def assignment(self):
         return {PLACE}
@@ -98,6 +108,21 @@ def test_polls_that_always_fail_end_the_process_too():
     asyncio.run(run())
 
 
+def test_a_poll_loop_that_ends_by_a_defect_ends_the_process_at_once():
+    async def run() -> None:
+        consumer, exits = FakeConsumer(), []
+        consumer.polls = [KafkaError()]
+        consumer.assignment = lambda: [None]  # the defect
+        poll = polling(consumer, MemoryRecorder(), exits)
+        poll.begin()
+        await until(lambda: exits)
+        await poll.finish()
+
+        assert exits[0] == 70
+
+    asyncio.run(run())
+
+
 def test_empty_polls_are_polls():
     async def run() -> None:
         consumer, exits = FakeConsumer(), []
@@ -112,14 +137,17 @@ def test_empty_polls_are_polls():
     asyncio.run(run())
 
 
-def test_a_failing_poll_is_tried_again():
+def test_after_a_failing_poll_all_is_read_again_from_what_the_engine_has_not():
     async def run() -> None:
         consumer, recorder, exits = FakeConsumer(), MemoryRecorder(), []
-        consumer.polls = [KafkaError(), [raw(0)]]
+        consumer.polls = [KafkaError(), [raw(0), raw(1)], KafkaError(), [raw(1), raw(2)]]
         poll = polling(consumer, recorder, exits)
         poll.begin()
-        await until(lambda: recorder.rows)
+        await until(lambda: len(recorder.rows) == 3)
         await poll.finish()
+
+        assert consumer.seeks == [(PLACE, None), (PLACE, 2)]
+        assert recorder.offsets == [0, 1, 2]
 
     asyncio.run(run())
 
