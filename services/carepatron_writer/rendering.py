@@ -70,7 +70,7 @@ def upload_of(document: HealthcareDocument, version: str, file: Attachment | Non
         abnormal=abnormal_lines(document),
         media_type=media_type,
         content=content,
-        sha256=digest(content),
+        sha256=file.sha256 if file is not None and file.sha256 and data is not None else digest(content),  # the store has checked it
     )
 
 
