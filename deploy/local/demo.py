@@ -32,7 +32,8 @@ async def run_demo(paths: list[Path], runtime: Runtime, console: Console) -> dic
             content_url=runtime.environment["CONTENT_STORE_URL"],
             on_published=lambda count: progress.update(sending, completed=count),
         )
-        progress.update(sending, total=published.count, completed=published.count)
+        for bar in (sending, finishing):
+            progress.update(bar, total=published.count)
         report = await _wait(database, kafka, published.events, lambda done: progress.update(finishing, completed=done))
     return report | {
         "seconds": round(time.monotonic() - began, 2),

@@ -1,6 +1,6 @@
 """Which port each part gets: the one that was asked for, else the usual one, else any that is free.
 
-A port is claimed until this process ends, so that two systems that start at once do not choose the same one.
+A usual port is claimed until this process ends, so that two systems that start at once do not choose the same one.
 """
 
 import fcntl
@@ -43,7 +43,7 @@ def choose_ports(settings: LocalSettings, parts: set[str]) -> dict[str, int]:
 
 def _another(taken: set[int]) -> int:
     """A free port that was not given away yet."""
-    while (port := free_port()) in taken or not _claim(port):
+    while (port := free_port()) in taken:
         pass
     return port
 
