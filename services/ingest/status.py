@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from shared.outcomes import Stage
@@ -47,7 +48,13 @@ class SyncLogStatus:
             counts = await self._pool.fetch(SQL["count_progress"], correlation_id)
             rows = await self._pool.fetch(SQL["fetch_outcomes"], correlation_id, MAX_OUTCOMES) if counts else []
         state = state_of({row["stage"]: Progress(row["rows"], row["passed_on"]) for row in counts})
-        return DocumentStatus(state, [{name: value for name, value in row.items() if value is not None} for row in rows])
+        return DocumentStatus(state, [_plain(row) for row in rows])
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for JSON: what is known, ids as text, times in RFC 3339."""
+    known = {name: value for name, value in row.items() if value is not None}
+    return {name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in known.items()}
 
 
 def state_of(progress: Mapping[str, Progress]) -> State:

@@ -40,7 +40,7 @@ class Stack:
     def __enter__(self) -> "Stack":
         try:
             self.start("postgres", "kafka", "sandbox")
-            self.start("migrate", "topics")
+            self._run("migrate", "topics")
             self.start(*SERVICES)
         except BaseException:
             self.__exit__()
@@ -58,6 +58,17 @@ class Stack:
             self.parts[name].start()
         for name in names:
             self.parts[name].wait_ready(90)
+
+    def _run(self, *names: str) -> None:
+        """Run commands to their end."""
+        for name in names:
+            self.parts[name].start()
+        deadline = time.monotonic() + 90
+        while not all(self.parts[name].is_ready() for name in names):
+            ended = [name for name in names if self.parts[name].returncode]
+            assert not ended, f"{ended} ended badly"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def kill(self, name: str) -> None:
         """SIGKILL to the process of a part; nothing is flushed."""

@@ -86,11 +86,9 @@ def test_an_http_sender_gets_an_id_and_can_ask_what_became_of_it(stack: Stack) -
     assert posted.status_code == 202
     stack.settle([posted.json()["id"]])
 
-    found = httpx.get(
-        posted.headers["location"] if "://" in posted.headers["location"] else stack.url("ingest") + posted.headers["location"],
-        trust_env=False,
-    )
+    found = httpx.get(httpx.URL(stack.url("ingest")).join(posted.headers["location"]), trust_env=False)
 
+    assert found.status_code == 200
     assert next(outcome["status"] for outcome in found.json()["outcomes"]) == "received"
 
 
