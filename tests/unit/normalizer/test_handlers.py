@@ -78,7 +78,13 @@ class World:
     """A handler with everything around it."""
 
     def __init__(
-        self, reading: Reading, *, directory: Directory | None = None, rules: Sequence[Rule] = (), claim_check_bytes: int = 1 << 20
+        self,
+        reading: Reading,
+        *,
+        directory: Directory | None = None,
+        rules: Sequence[Rule] = (),
+        claim_check_bytes: int = 1 << 20,
+        age: float = 1e9,
     ) -> None:
         self.registry, self.reader, self.publisher, self.content = (
             FakeRegistry(),
