@@ -215,7 +215,18 @@ async def _create(admin: Any, topics: Sequence[Topic]) -> list[TopicChange]:
         if error["error_code"] and kind is not TopicAlreadyExistsError:  # somebody else may have been faster
             raise Misconfigured(f"topic {error['topic']} cannot be created: {kind.__name__}")
         changes.append(TopicChange(error["topic"], "created"))
+    await _wait_until_known(admin, {one.name for one in topics})
     return changes
+
+
+async def _wait_until_known(admin: Any, names: set[str]) -> None:
+    """A topic that was just created is not known to every broker at once."""
+    async with asyncio.timeout(READ_SECONDS):
+        while True:
+            described = await admin.describe_topics(sorted(names))
+            if all(one["error_code"] == 0 and all(part["leader"] >= 0 for part in one["partitions"]) for one in described):
+                return
+            await asyncio.sleep(0.1)
 
 
 async def _adjust(admin: Any, topic: Topic) -> list[TopicChange]:

@@ -160,9 +160,9 @@ async def produce_a_header_name_that_is_no_text(bootstrap: str, topic: str, part
     await producer.start()
     try:
         batch = producer.create_batch()
-        batch.append(key=b"key-odd", value=b"well", timestamp=None, headers=[("fine", b"1")])
-        batch.append(key=b"key-odd", value=b"odd", timestamp=None, headers=[("QQQQ", b"x"), ("null", None)])
-        batch.append(key=b"key-odd", value=b"well", timestamp=None, headers=[])
+        batch.append(key=f"key-odd-{partition}".encode(), value=b"well", timestamp=None, headers=[("fine", b"1")])
+        batch.append(key=f"key-odd-{partition}".encode(), value=b"odd", timestamp=None, headers=[("QQQQ", b"x"), ("null", None)])
+        batch.append(key=f"key-odd-{partition}".encode(), value=b"well", timestamp=None, headers=[])
         batch.close()
         batch._build()
         patched = bytearray(batch._buffer)
