@@ -16,7 +16,7 @@ from deploy.local.report import print_report
 from deploy.local.runtime import Runtime
 from deploy.local.screen import PlainScreen, make_screen
 from deploy.local.settings import read_settings
-from deploy.local.system import Body, run_system
+from deploy.local.system import INTERRUPTED, Body, run_system
 from shared.errors import Misconfigured, Unavailable
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -41,8 +41,7 @@ def up() -> None:
         await asyncio.Event().wait()
         return EXIT_OK
 
-    code = _run(screen, stay)
-    raise typer.Exit(reached[0] if reached else code)
+    raise typer.Exit(_run(screen, stay, reached))
 
 
 def demo(
@@ -74,8 +73,7 @@ def demo(
             await asyncio.Event().wait()
         return reached[0]
 
-    code = _run(screen, show)
-    raise typer.Exit(reached[0] if reached else code)
+    raise typer.Exit(_run(screen, show, reached))
 
 
 def _console() -> Console:
@@ -83,14 +81,15 @@ def _console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def _run(screen: PlainScreen, body: Body) -> int:
-    """Run the system around a body; troubles become a sentence and exit code 1."""
+def _run(screen: PlainScreen, body: Body, reached: list[int]) -> int:
+    """Run the system around a body; a signal keeps the exit code that was reached, troubles become a sentence and exit code 1."""
     home = None
     try:
         settings = read_settings()
         home = settings.healthcare_records_home.resolve()
         with Home.open(home, screen.say) as owned:
-            return asyncio.run(run_system(owned, settings, screen, body))
+            code = asyncio.run(run_system(owned, settings, screen, body))
+            return reached[0] if code == INTERRUPTED and reached else code
     except (Misconfigured, Unavailable) as error:
         return _fail(screen, str(error))
     except OSError as error:
