@@ -153,6 +153,11 @@ class BatchEngine:
         """Marks that have moved since the last commit."""
         return self._moved(self.queues.values())
 
+    def held(self, place: Place) -> int:
+        """How many records of a partition are taken and not done."""
+        queue = self.queues.get(place)
+        return 0 if queue is None else len(queue.records)
+
     def mark_of(self, place: Place) -> int | None:
         """The next offset of a partition that has no effect yet."""
         queue = self.queues.get(place)

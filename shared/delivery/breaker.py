@@ -38,6 +38,8 @@ class Breaker:
                 self.probe = None
                 self._wait(now, wish_seconds)
             return
+        if wish_seconds is not None and not is_target_down:
+            return  # a target that says when to come back is not down: its lanes wait as they were told
         self.failures += 1
         self.seen_by.add(id(lane))
         if is_target_down or (self.failures >= self.limits.failures and len(self.seen_by) >= self.limits.lanes):

@@ -142,6 +142,11 @@ class DeliveryEngine:
                     partition.dirty_since = now
         return found
 
+    def held(self, place: Place) -> int:
+        """How many records of a partition are taken and not done."""
+        partition = self.partitions.get(place)
+        return 0 if partition is None else partition.tracker.outstanding
+
     def mark_of(self, place: Place) -> int | None:
         """The first offset of a partition that is not done; None when that is not known."""
         partition = self.partitions.get(place)

@@ -43,6 +43,10 @@ class Intake(Protocol):
         """Partitions go to others; the last marks."""
         ...
 
+    def held(self, place: Place) -> int:
+        """How many records of a partition are taken and not done."""
+        ...
+
     def marks(self) -> Mapping[Place, int]:
         """Marks that have moved."""
         ...

@@ -22,6 +22,7 @@ class Meters:
         self._buffered_bytes = metrics.BUFFERED_BYTES.labels(self._stage)
         self._commit_age = metrics.COMMIT_AGE_SECONDS.labels(self._stage)
         self._handled = metrics.HANDLED_SECONDS.labels(self._stage)
+        self._shown = (0, 0, 0)
         self.done = 0  # records done since the start
 
     def note(self, outcomes: Outcomes, seconds: float) -> None:
@@ -57,9 +58,10 @@ class Meters:
         self._outcomes.clear()
         self._retries.clear()
         self._durations.clear()
-        self._in_flight.set(in_flight)
-        self._buffered.set(buffered)
-        self._buffered_bytes.set(buffered_bytes)
+        now = (in_flight, buffered, buffered_bytes)
+        for gauge, value, before in zip((self._in_flight, self._buffered, self._buffered_bytes), now, self._shown, strict=True):
+            gauge.inc(value - before)  # a process may have two engines for one stage
+        self._shown = now
         self._commit_age.set(commit_age)
         for target, is_open in breakers:
             metrics.BREAKER_OPEN.labels(self._stage, target).set(1 if is_open else 0)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.delivery import exits
+from shared.delivery.brake import POLL_SECONDS, Brake
 from shared.delivery.commits import Committer
 from shared.delivery.intake import Intake, Place
 from shared.delivery.lag import LagMeter
@@ -20,9 +21,6 @@ from shared.delivery.salvage import read_record, step_over
 from shared.errors import Unavailable
 from shared.logs import get_logger
 
-POLL_SECONDS = 1.0
-MAX_POLL = 500  # a fetch may hold any number of records, and taking them all at once would keep the loop from its heartbeats
-FULL_POLL_SECONDS = 1.0  # between two empty polls while there is no room
 REQUEST_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 30_000
 REBALANCE_TIMEOUT_MS = 60_000
@@ -59,7 +57,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
         self._lag = LagMeter(stage)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
-        self._is_paused = False
+        self._brake = Brake(engine)
         self.last_poll = 0.0
 
     # --- with the broker ---
@@ -114,7 +112,7 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
         """Partitions have become ours."""
         places = [(one.topic, one.partition) for one in assigned]
         self.engine.assigned(places)
-        self._is_paused = False
+        self._brake.release()
         self._lag.forget()
         logger.info("partitions_assigned", stage=self._stage, group=self._group, count=len(places))
 
@@ -138,8 +136,8 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
             if consumer is None:
                 return
             try:
-                wait_seconds = await self._wait_for_room(consumer)
-                polled = await consumer.getmany(timeout_ms=int(wait_seconds * 1000), max_records=MAX_POLL)
+                wait_seconds = await self._brake.wait(consumer)
+                polled = await consumer.getmany(timeout_ms=int(wait_seconds * 1000), max_records=self._brake.max_records)
             except ConsumerStoppedError:
                 return
             except NoOffsetForPartitionError as error:  # a new group, or one that Kafka forgot: from the beginning
@@ -178,21 +176,6 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
                 await asyncio.sleep(1.0)
             else:
                 return
-
-    async def _wait_for_room(self, consumer: AIOKafkaConsumer) -> float:
-        """How long the next poll may wait. Without room the partitions are paused and polled all the same: membership stays."""
-        room = self.engine.room
-        if self._is_paused:
-            if await room.wait(FULL_POLL_SECONDS):
-                self._is_paused = False
-                consumer.resume(*consumer.paused())
-                return POLL_SECONDS
-            return 0.0
-        if room.is_full:
-            self._is_paused = True
-            consumer.pause(*consumer.assignment())
-            return 0.0
-        return POLL_SECONDS
 
     async def _lose_offsets(self, error: OffsetOutOfRangeError) -> None:
         """The broker does not have what comes next: jumping would lose documents in silence, so a person decides."""

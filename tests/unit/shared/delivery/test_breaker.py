@@ -118,3 +118,11 @@ def test_a_probe_whose_partition_went_away_makes_room_for_another():
     gone.partition.drop()
 
     assert breaker.admits(other, 1.0)
+
+
+def test_a_target_that_says_when_to_come_back_is_not_down():
+    breaker = Breaker("platform", BreakerLimits())
+    for lane in lanes(100):
+        breaker.fail(lane, 0.0, is_target_down=False, wish_seconds=2.0)
+
+    assert not breaker.is_open

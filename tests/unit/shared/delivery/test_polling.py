@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
+from shared.delivery.brake import Brake
 from shared.delivery.commits import Committer
 from shared.delivery.polling import Polling
 from tests.unit.shared.delivery.fakes import MemoryRecorder, engine, fine, until
@@ -19,6 +20,7 @@ class FakeConsumer:
         self.commits: list[dict[TopicPartition, int]] = []
         self.commit_errors: list[BaseException] = []
         self.seeks: list[tuple[TopicPartition, int | None]] = []
+        self.pauses: frozenset[TopicPartition] = frozenset()
         self.hangs = False
         self.commit_hangs = False
 
@@ -49,6 +51,15 @@ class FakeConsumer:
 
     def assignment(self):
         return {PLACE}
+
+    def paused(self):
+        return self.pauses
+
+    def pause(self, *places):
+        self.pauses = self.pauses | set(places)
+
+    def resume(self, *places):
+        self.pauses = self.pauses - set(places)
 
     def highwater(self, place):
         return 100
@@ -197,6 +208,32 @@ def test_revoked_partitions_are_committed_once_more_and_forgotten():
         await poll.finish()
 
     asyncio.run(run())
+
+
+def test_a_partition_that_holds_its_share_of_the_room_waits_for_itself():
+    async def run() -> None:
+        consumer, delivery = FakeConsumer(), engine(_never, MemoryRecorder(), buffered_records=15, drain_seconds=0.01)
+        brake = Brake(delivery)
+        for offset in range(5):
+            assert await brake.wait(consumer) == 1.0
+            await delivery.submit([raw_record(offset)])
+
+        assert await brake.wait(consumer) == 0.05
+        assert consumer.pauses == {PLACE}
+        delivery.partitions["t", 0].tracker.done(0)
+        await brake.wait(consumer)
+        assert consumer.pauses == {PLACE}
+        for offset in (1, 2):
+            delivery.partitions["t", 0].tracker.done(offset)
+        await brake.wait(consumer)
+        assert not consumer.pauses
+        await delivery.stop()
+
+    asyncio.run(run())
+
+
+async def _never(_):
+    await asyncio.Event().wait()
 
 
 def raw_record(offset):
