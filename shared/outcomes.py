@@ -79,6 +79,7 @@ class Reason(StrEnum):
     PATIENT_UNIDENTIFIED = "patient_unidentified"
     PATIENT_CONFLICT = "patient_conflict"
     PATIENT_NOT_HUMAN = "patient_not_human"
+    DOCUMENT_OF_ANOTHER_PATIENT = "document_of_another_patient"
     SEVERAL_PATIENTS = "several_patients"
     MERGE_REQUESTED = "merge_requested"
     # normalizer: versions and relevance
@@ -156,6 +157,9 @@ PLAYBOOK: dict[Reason, Play] = {
         "Check with the provider who is meant, then release it.",
     ),
     Reason.PATIENT_NOT_HUMAN: Play(Owner.NOBODY, "The record is about an animal.", "Nothing to do."),
+    Reason.DOCUMENT_OF_ANOTHER_PATIENT: Play(
+        Owner.PROVIDER, "A document with this number is known for another patient.", "Ask the provider who is right, then replay it."
+    ),
     Reason.SEVERAL_PATIENTS: Play(
         Owner.PROVIDER, "One message names several patients.", "Ask the provider for one message for each patient."
     ),
@@ -219,6 +223,7 @@ class Facts:
     mapping_version: str | None = None
     warnings: tuple[str, ...] = ()  # codes only
     passed_on: tuple[str, ...] = ()  # coordinates `topic/partition/offset` of what was produced from this item
+    correlation_id: str | None = None  # id of the published event, where the headers do not tell it (structured mode)
 
 
 @dataclass(frozen=True, slots=True)

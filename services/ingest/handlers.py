@@ -59,7 +59,7 @@ async def _receive(record: Record, events: list[Event], ports: Ports, settings: 
 async def _take(cause: Event, ports: Ports, settings: Settings) -> list[Part] | Rejected:
     """The parts of one event, its content fetched when it travels by reference."""
     provider = ports.profile(cause.providerid or "")
-    facts = Facts(action=Action.RECEIVE, provider_id=cause.providerid, size=len(cause.data))
+    facts = Facts(action=Action.RECEIVE, provider_id=cause.providerid, size=len(cause.data), correlation_id=cause.correlationid)
     content = cause.data
     if cause.contentref and not content:
         try:

@@ -59,9 +59,13 @@ def warning_codes(reading: Reading) -> tuple[str, ...]:
 
 
 def patient_of(reading: Reading, named: str | None) -> PatientReading | None:
-    """Whose the reading is: the patient that it names, else the key that the publisher named; None when neither."""
+    """Whose the reading is: the patient that it names, else the key that the publisher named; None when neither.
+
+    Facts of a fragment that names nobody belong to whom the publisher named.
+    """
     if reading.patients:
-        return reading.patients[0]
+        is_nameless = bool(reading.documents) and all(one.patient_key is None for one in reading.documents)
+        return replace(reading.patients[0], patient_key=named) if named and is_nameless else reading.patients[0]
     key = next((one.patient_key for one in reading.documents if one.patient_key), None) or named
     return PatientReading(patient_key=key) if key else None
 
@@ -128,7 +132,7 @@ def settle(reading: Reading, change: Change, applied: Applied, facts: Facts) -> 
             case Decision.OLDER:
                 ended.append(Done(Status.SUPERSEDED, one))
             case Decision.OTHER_PATIENT:
-                ended.append(Rejected(Reason.PATIENT_CONFLICT, "document", one))
+                ended.append(Rejected(Reason.DOCUMENT_OF_ANOTHER_PATIENT, None, one))
             case Decision.KIND_CHANGED:
                 ended.append(Rejected(Reason.VERSION_KIND_CHANGED, None, one))
             case _:

@@ -94,7 +94,7 @@ def describe(
         passed_on=facts.passed_on,
         attempt=attempt,
         duration_ms=duration_ms,
-        correlation_id=seen.get("correlationid") or seen.get("id") or place,
+        correlation_id=facts.correlation_id or seen.get("correlationid") or seen.get("id") or place,
         replay_id=replay_id,
         origin=seen.get("origin") or place,
     )

@@ -91,3 +91,17 @@ def test_two_records_of_one_person_end_alike_in_any_order() -> None:
         return body["dietaryPreferences"]
 
     assert end(first, second, first) == end(second, first, second)
+
+
+def test_two_records_of_one_person_make_the_same_client_whichever_comes_first() -> None:
+    home = a_card("1", first_name="Ann", last_name="Lee", phone="111", birth_date=None)
+    hospital = a_card("2", first_name="Anna", last_name="Lee", phone="222", birth_date="1970-10-03")
+
+    def client(first: Any, second: Any) -> dict[str, Any]:
+        made = new_contact(first)
+        for card in (second, first):
+            made, _ = changed_contact(card, made, may_email=False)
+        return {**made, "externalReferences": sorted(one["value"] for one in made["externalReferences"])}
+
+    assert client(home, hospital) == client(hospital, home)
+    assert client(home, hospital)["phoneNumber"] == "111"

@@ -236,6 +236,17 @@ def test_a_patient_named_by_the_publisher_counts_where_the_content_names_nobody(
     assert (outcome.status, outcome.facts.patient_key) == (Status.NORMALIZED, PATIENT)
 
 
+def test_a_document_number_of_another_patient_is_refused() -> None:
+    world = World(a_reading())
+    world.handle()
+    world.reader.reading = a_reading(2, patient=a_patient(patient_key=str(uuid5(NAMESPACE, "another"))))
+
+    (outcome,) = world.handle(offset=1)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.DOCUMENT_OF_ANOTHER_PATIENT
+
+
 def test_a_message_about_the_patient_alone_passes_the_patient_on() -> None:
     world = World(Reading("hl7v2", "normalized", patients=[a_patient()], source_time="2026"))
 

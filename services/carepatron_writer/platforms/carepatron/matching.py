@@ -7,7 +7,7 @@ from typing import Any, Literal
 from services.carepatron_writer.platforms.port import Card
 
 SYSTEM = "urn:healthrecords:patient-key"
-CREATED_FOR = "healthrecordsCreatedFor"  # custom field: the record that a client of ours was created for
+CREATED = "healthrecordsCreated"  # custom field: whether we created the client
 RECORD = "recordKey"  # in an entry of a list: the record that it came from
 SCALARS = ("firstName", "lastName", "phoneNumber", "dateOfBirth")
 
@@ -70,19 +70,21 @@ def new_contact(card: Card) -> dict[str, Any]:
         "externalReferences": [reference(card.patient_key)],
         "medicalHistory": _own(card, card.medical_history),
         "dietaryPreferences": _own(card, card.dietary_preferences),
-        "customFields": {CREATED_FOR: card.patient_key},
+        "customFields": {CREATED: True},
     }
 
 
 def changed_contact(card: Card, stored: Body, *, may_email: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The client as it should be, and warnings. What the clinic or another record wrote stays.
 
-    On a client whom we created for this record our facts replace our facts; on any other one they only fill blanks. Absent is not
-    deleted. An e-mail is set when a client is created and not changed later: the platform would write to the patient.
+    On a client whom we created, the facts of the record with the lowest key replace what stands; those of other records, and all
+    facts on a client of the clinic's own, only fill blanks. So the end is the same whichever record came first. Absent is not deleted.
+    An e-mail is set when a client is created and not changed later: the platform would write to the patient.
     """
     wanted = new_contact(card)
     body = {name: stored.get(name, wanted[name]) for name in wanted}
-    is_ours = (stored.get("customFields") or {}).get(CREATED_FOR) == card.patient_key
+    keys = [one["value"] for one in stored.get("externalReferences") or () if one.get("system") == SYSTEM]
+    is_ours = bool((stored.get("customFields") or {}).get(CREATED)) and card.patient_key <= min(keys, default=card.patient_key)
     for name in SCALARS:
         if wanted[name] and (is_ours or not body[name]):
             body[name] = wanted[name]
