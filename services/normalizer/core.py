@@ -120,10 +120,8 @@ def settle(reading: Reading, change: Change, applied: Applied, facts: Facts) -> 
     known = replace(facts, format=reading.format, patient_key=change.patient_key, warnings=warning_codes(reading))
     if applied.is_other_person:
         return [Rejected(Reason.PATIENT_CONFLICT, None, replace(known, document_id=_first_id(change)))], []
-    if not applied.has_name:
-        return [Rejected(Reason.PATIENT_UNIDENTIFIED, None, replace(known, document_id=_first_id(change)))], []
     if not change.documents:
-        return [], [Passed(0, None)]
+        return ([], [Passed(0, None)]) if applied.has_name else ([Rejected(Reason.PATIENT_UNIDENTIFIED, None, known)], [])
     ended: list[Outcome] = []
     passed: list[Passed] = []
     for part, (offered, became) in enumerate(zip(change.documents, applied.documents, strict=True)):
@@ -135,6 +133,8 @@ def settle(reading: Reading, change: Change, applied: Applied, facts: Facts) -> 
                 ended.append(Rejected(Reason.DOCUMENT_OF_ANOTHER_PATIENT, None, one))
             case Decision.KIND_CHANGED:
                 ended.append(Rejected(Reason.VERSION_KIND_CHANGED, None, one))
+            case _ if not applied.has_name:  # no platform takes a client without a name
+                ended.append(Rejected(Reason.PATIENT_UNIDENTIFIED, None, one))
             case _:
                 passed.append(Passed(part, became))
     return ended, passed
