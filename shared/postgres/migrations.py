@@ -4,24 +4,28 @@ A revision is two files beside each other: `0001_create_links.sql` with the stat
 """
 
 import inspect
+import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from shared.errors import Misconfigured
 from shared.postgres.pool import guarded
 
+if TYPE_CHECKING:  # services only compare names: they need not load Alembic and SQLAlchemy
+    from alembic.config import Config
+
 BRANCHES = ("ingest", "normalizer", "carepatron_writer", "audit")
 VERSION_TABLE = "schema_versions"
+REVISION = re.compile(r"(\d{4})_\w+\.py")
 
 
-def alembic_config(database_url: str = "") -> Config:
+def alembic_config(database_url: str = "") -> "Config":
     """Alembic's configuration, made in code: no ini file to lose."""
+    from alembic.config import Config
+
     here = files("shared.postgres").joinpath("alembic")
     config = Config()
     config.set_main_option("script_location", str(here))
@@ -43,19 +47,19 @@ def run_sql() -> None:
 
 def migrate(database_url: str) -> list[str]:
     """Bring the schema up to date; returns the heads. Safe to repeat and to run twice at once (advisory lock)."""
-    config = alembic_config(database_url)
-    command.upgrade(config, "heads")
-    return sorted(known_heads(config).values())
+    from alembic import command
+
+    command.upgrade(alembic_config(database_url), "heads")
+    return sorted(known_heads().values())
 
 
-def known_heads(config: Config | None = None) -> dict[str, str]:
-    """The newest revision that this code knows, by branch."""
-    script = ScriptDirectory.from_config(config or alembic_config())
+def known_heads() -> dict[str, str]:
+    """The newest revision that this code knows, by branch: the highest number among a service's migrations."""
     heads: dict[str, str] = {}
-    for head in script.get_heads():
-        revision = script.get_revision(head)
-        for label in revision.branch_labels:
-            heads[label] = head
+    for branch in BRANCHES:
+        names = (one.name for one in files(f"services.{branch}").joinpath("migrations").iterdir())
+        numbers = [match[1] for name in names if (match := REVISION.fullmatch(name))]
+        heads[branch] = f"{branch}_{max(numbers)}"
     return heads
 
 

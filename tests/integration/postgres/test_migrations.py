@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from shared.errors import Misconfigured
 from shared.postgres import open_pool
-from shared.postgres.migrations import BRANCHES, check_schema, known_heads, migrate
+from shared.postgres.migrations import BRANCHES, alembic_config, check_schema, known_heads, migrate
 
 
 async def check(url: str, branch: str, *statements: str) -> None:
@@ -25,6 +26,10 @@ def test_every_branch_is_applied_once_and_a_second_run_changes_nothing(database_
     assert heads == migrate(database_url) == sorted(known_heads().values())
     for branch in BRANCHES:
         asyncio.run(check(database_url, branch))
+
+
+def test_the_heads_known_by_name_are_those_that_alembic_knows() -> None:
+    assert sorted(known_heads().values()) == sorted(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
 def test_a_service_refuses_a_database_without_schema(database_url: str) -> None:
