@@ -2,20 +2,20 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from shared.delivery.backoff import pause_seconds
+from shared.delivery.books import Place, commit_age, moved_marks, note_committed
 from shared.delivery.meters import Meters
+from shared.delivery.queues import Queue
 from shared.delivery.records import Record
 from shared.delivery.room import Room
 from shared.errors import Unavailable
 from shared.logs import defect_of, get_logger
 from shared.settings import ServiceSettings
-
-Place = tuple[str, int]  # topic, partition
 
 # All records of one partition in order; gives back the offset at which the partition stands afterwards.
 BatchHandler = Callable[[Place, list[Record]], Awaitable[int]]
@@ -30,39 +30,6 @@ MAX_BATCH = 1000
 POISON_IN_A_ROW = 50
 
 logger = get_logger(__name__)
-
-
-class Queue:
-    """What one partition has waiting in one assignment."""
-
-    __slots__ = (
-        "committed",
-        "dirty_since",
-        "gone",
-        "is_active",
-        "is_busy",
-        "is_positioned",
-        "mark",
-        "next",
-        "place",
-        "records",
-        "task",
-        "wake",
-    )
-
-    def __init__(self, place: Place, *, is_positioned: bool) -> None:
-        self.place = place
-        self.records: deque[Record] = deque()
-        self.is_active = True
-        self.is_busy = False
-        self.is_positioned = is_positioned  # before that, what was fetched is ignored and fetched again
-        self.mark: int | None = None
-        self.next = 0  # offsets below this one are not wanted (again)
-        self.committed: int | None = None
-        self.dirty_since: float | None = None
-        self.wake = asyncio.Event()
-        self.gone = asyncio.Event()  # the partition was taken away
-        self.task: asyncio.Task[None] | None = None
 
 
 class BatchEngine:
@@ -134,7 +101,7 @@ class BatchEngine:
         """Partitions go to others: finish the batches in flight, give back the last marks."""
         going = [self.queues[place] for place in places if place in self.queues]
         await self._end(going, wait_seconds)
-        marks = self._moved(going)
+        marks = moved_marks([(one.place, one) for one in going], self._clock())
         for queue in going:
             for record in queue.records:
                 self.room.release(record)
@@ -147,11 +114,11 @@ class BatchEngine:
         self._is_taking = False
         queues = list(self.queues.values())
         await self._end(queues, self.settings.drain_seconds)
-        return self._moved(queues)
+        return self.marks()
 
     def marks(self) -> Mapping[Place, int]:
         """Marks that have moved since the last commit."""
-        return self._moved(self.queues.values())
+        return moved_marks(self.queues.items(), self._clock())
 
     def held(self, place: Place) -> int:
         """How many records of a partition are taken and not done."""
@@ -170,16 +137,11 @@ class BatchEngine:
 
     def committed(self, marks: Mapping[Place, int]) -> None:
         """Kafka has these."""
-        for place, mark in marks.items():
-            queue = self.queues.get(place)
-            if queue is not None:
-                queue.committed = mark
-                queue.dirty_since = None
+        note_committed(self.queues, marks)
 
     def publish_metrics(self) -> None:
         """Hand counts to Prometheus."""
-        now = self._clock()
-        age = max((now - one.dirty_since for one in self.queues.values() if one.dirty_since is not None), default=0.0)
+        age = commit_age(self.queues.values(), self._clock())
         busy = sum(one.is_busy for one in self.queues.values())
         self.meters.publish(in_flight=busy, buffered=self.room.records, buffered_bytes=self.room.bytes, commit_age=age, breakers=())
 
@@ -190,21 +152,10 @@ class BatchEngine:
         queue.task = asyncio.create_task(self._run(queue))
         return queue
 
-    def _moved(self, queues: Iterable[Queue]) -> Mapping[Place, int]:
-        now = self._clock()
-        found: dict[Place, int] = {}
-        for queue in queues:
-            if queue.mark is not None and queue.mark != queue.committed:
-                found[queue.place] = queue.mark
-                queue.dirty_since = queue.dirty_since or now
-        return found
-
     async def _end(self, queues: Sequence[Queue], seconds: float) -> None:
         tasks = [one.task for one in queues if one.task is not None]
         for queue in queues:
-            queue.is_active = False
-            queue.gone.set()
-            queue.wake.set()
+            queue.end()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:  # its transaction ends without us; the next owner finds the offset where the effect stands
@@ -212,26 +163,23 @@ class BatchEngine:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _run(self, queue: Queue) -> None:
-        if self._start_offset is not None:
-            await self._insist(queue, lambda: self._position(queue))
-        while queue.is_active:
-            if not queue.records:
+        while queue.is_active and not self.is_stopped_by_refusals:
+            if not queue.is_positioned:
+                await self._insist(queue, self._position)
+            elif queue.records:
+                queue.is_busy = True
+                await self._insist(queue, self._deliver)
+                queue.is_busy = False
+            else:
                 queue.wake.clear()
                 await queue.wake.wait()
-                continue
-            batch = [queue.records[i] for i in range(min(len(queue.records), self._max_batch))]
-            queue.is_busy = True
-            try:
-                await self._insist(queue, lambda batch=batch: self._deliver(queue, batch))  # type: ignore[misc]
-            finally:
-                queue.is_busy = False
 
-    async def _insist(self, queue: Queue, act: Callable[[], Awaitable[None]]) -> None:
+    async def _insist(self, queue: Queue, act: Callable[[Queue], Awaitable[None]]) -> None:
         """Do it, and again after a pause for as long as something outside is away and the partition is ours."""
         pauses = 0
         while queue.is_active:
             try:
-                await act()
+                await act(queue)
                 return
             except Unavailable as error:
                 outage = error
@@ -250,22 +198,19 @@ class BatchEngine:
                     await queue.gone.wait()
 
     async def _position(self, queue: Queue) -> None:
-        assert self._start_offset is not None
-        await self._go_to(queue, await self._start_offset(*queue.place))
-
-    async def _go_to(self, queue: Queue, offset: int | None) -> None:
-        """Forget what is waiting and fetch from another offset."""
-        for record in queue.records:
-            self.room.release(record)
-        queue.records.clear()
-        queue.is_positioned = False
+        """Fetch from where the effect stands; nothing that was fetched before is wanted."""
+        offset = queue.seek_to
+        if offset is None and self._start_offset is not None:
+            offset = await self._start_offset(*queue.place)
         if self._seek is not None and queue.is_active:
             await self._seek(queue.place, offset)
         queue.next = offset or 0
         queue.mark = offset
+        queue.seek_to = None
         queue.is_positioned = True
 
-    async def _deliver(self, queue: Queue, batch: list[Record]) -> None:
+    async def _deliver(self, queue: Queue) -> None:
+        batch = list(itertools.islice(queue.records, self._max_batch))
         began = self._clock()
         try:
             stands_at = await self._handler(queue.place, batch)
@@ -277,12 +222,12 @@ class BatchEngine:
             return
         self._poison = 0
         self.meters.note((), self._clock() - began)
-        await self._advance(queue, batch, stands_at)
+        self._advance(queue, batch, stands_at)
 
     async def _isolate(self, queue: Queue, batch: list[Record], defect: str) -> None:
         """One record at a time, so that only the poison is set aside."""
         for record in batch:
-            if not queue.is_active:
+            if not queue.is_active or self.is_stopped_by_refusals:
                 return
             try:
                 if len(batch) > 1:
@@ -294,7 +239,7 @@ class BatchEngine:
                 raise
             except Exception as error:
                 stands_at = await self._set_aside(record, defect_of(error))
-            if not await self._advance(queue, [record], stands_at):
+            if not self._advance(queue, [record], stands_at):
                 return
 
     async def _set_aside(self, record: Record, defect: str) -> int:
@@ -306,18 +251,20 @@ class BatchEngine:
             logger.error("stopped_by_refusals", stage=self.stage, **_where(record[:2]), records=self._poison)
         return stands_at
 
-    async def _advance(self, queue: Queue, batch: list[Record], stands_at: int) -> bool:
+    def _advance(self, queue: Queue, batch: list[Record], stands_at: int) -> bool:
         """The effect stands at an offset: go on behind the batch, or follow it to where somebody else has taken it."""
-        if stands_at != batch[-1].offset + 1:
-            logger.warning(
-                "partition_overtaken", stage=self.stage, **_where(queue.place), expected_version=batch[-1].offset + 1, offset=stands_at
-            )
-            await self._go_to(queue, stands_at)
-            return False
-        for _ in batch:
-            self.room.release(queue.records.popleft())
-        queue.mark = stands_at
-        return True
+        if stands_at == batch[-1].offset + 1:
+            for _ in batch:
+                self.room.release(queue.records.popleft())
+            queue.mark = stands_at
+            return True
+        logger.warning("partition_overtaken", stage=self.stage, **_where(queue.place), offset=batch[-1].offset + 1, reset_to=stands_at)
+        for record in queue.records:
+            self.room.release(record)
+        queue.records.clear()
+        queue.seek_to = stands_at
+        queue.is_positioned = False
+        return False
 
 
 def _where(place: tuple[str, int]) -> dict[str, object]:

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from shared.delivery.books import Place, commit_age, moved_marks, note_committed
 from shared.delivery.breaker import BreakerLimits
 from shared.delivery.gate import Gate
 from shared.delivery.lanes import Lane, PartitionLanes
@@ -18,15 +19,13 @@ from shared.delivery.records import Handler, Record
 from shared.delivery.refusals import RefusalGuard, RefusalLimits
 from shared.delivery.room import Room, settle
 from shared.delivery.schedule import Schedule
+from shared.delivery.turns import Turns
 from shared.delivery.work import Recorder, Work
 from shared.logs import get_logger
 from shared.outcomes import Stage
 from shared.settings import ServiceSettings
 
-Place = tuple[str, int]  # topic, partition
-
-TURN_SECONDS = 0.005  # work in a row before the event loop (and with it the heartbeats) gets a turn
-TURNS = 16  # records of one lane before it goes to the end of the line
+IN_A_ROW = 16  # records of one lane before it goes to the end of the line
 ROOM_WAIT_SECONDS = 1.0
 
 logger = get_logger(__name__)
@@ -73,8 +72,7 @@ class DeliveryEngine:
             chance=chance,
         )
         self._epoch = 0
-        self._turn_began = 0.0
-        self._turn: asyncio.Future[None] | None = None
+        self._turns = Turns(clock)
         self._is_taking = False
         self._workers: list[asyncio.Task[None]] = []
         self._quiet: asyncio.Future[None] | None = None
@@ -132,15 +130,7 @@ class DeliveryEngine:
 
     def marks(self) -> dict[Place, int]:
         """What may be committed: for each partition the first offset not done, where it has moved since the last commit."""
-        now = self._clock()
-        found: dict[Place, int] = {}
-        for place, partition in self.partitions.items():
-            mark = partition.tracker.mark
-            if mark is not None and mark != partition.committed:
-                found[place] = mark
-                if partition.dirty_since is None:
-                    partition.dirty_since = now
-        return found
+        return moved_marks(self.partitions.items(), self._clock())
 
     def held(self, place: Place) -> int:
         """How many records of a partition are taken and not done."""
@@ -159,11 +149,7 @@ class DeliveryEngine:
 
     def committed(self, marks: Mapping[Place, int]) -> None:
         """The broker has these."""
-        for place, mark in marks.items():
-            partition = self.partitions.get(place)
-            if partition is not None:
-                partition.committed = mark
-                partition.dirty_since = None
+        note_committed(self.partitions, marks)
 
     async def revoked(self, places: Iterable[Place], *, wait_seconds: float) -> dict[Place, int]:
         """Partitions go to others: stop their lanes, wait for what is in flight, give back the last marks and forget them."""
@@ -171,8 +157,7 @@ class DeliveryEngine:
         for partition in going:
             partition.is_active = False
         await self._wait_until_quiet(going, wait_seconds)
-        marks = self.marks()
-        last = {(one.topic, one.partition): marks[one.topic, one.partition] for one in going if (one.topic, one.partition) in marks}
+        last = moved_marks([((one.topic, one.partition), one) for one in going], self._clock())
         for partition in going:
             self._forget(partition)
         self._gate.forget_dropped()
@@ -195,8 +180,7 @@ class DeliveryEngine:
 
     def publish_metrics(self) -> None:
         """Hand counts to Prometheus; call it about once a second."""
-        now = self._clock()
-        age = max((now - one.dirty_since for one in self.partitions.values() if one.dirty_since is not None), default=0.0)
+        age = commit_age(self.partitions.values(), self._clock())
         breakers = [(one.target, one.is_open) for one in self._gate.breakers.values()]
         self._work.meters.publish(
             in_flight=self.in_flight, buffered=self.room.records, buffered_bytes=self.room.bytes, commit_age=age, breakers=breakers
@@ -235,7 +219,7 @@ class DeliveryEngine:
         while True:
             lane = await self._line.take()
             partition = lane.partition
-            for _ in range(TURNS):
+            for _ in range(IN_A_ROW):
                 if not partition.is_active or not self.is_ready or (self._gate.breakers and self._gate.holds(lane)):
                     break
                 partition.in_flight += 1
@@ -247,24 +231,9 @@ class DeliveryEngine:
                     self.in_flight -= 1
                     if self._quiet is not None and not partition.in_flight:
                         settle(self._quiet)
-                if self._turn is not None or self._clock() - self._turn_began > TURN_SECONDS:
-                    await self._give_way()
+                if self._turns.is_over:
+                    await self._turns.give_way()
                 if not is_busy:
                     break
             else:
                 self._line.put(lane)
-
-    async def _give_way(self) -> None:
-        """Let the event loop do everything else that is due. All workers give way together: one after the other they would not."""
-        while self._turn is not None:
-            await asyncio.shield(self._turn)
-        if self._clock() - self._turn_began > TURN_SECONDS:
-            self._turn = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_soon(self._begin_turn)
-            await asyncio.shield(self._turn)
-
-    def _begin_turn(self) -> None:
-        turn, self._turn = self._turn, None
-        self._turn_began = self._clock()
-        if turn is not None:
-            settle(turn)

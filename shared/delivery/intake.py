@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from shared.delivery.books import Place
 from shared.delivery.records import Record
 from shared.delivery.room import Room
-
-Place = tuple[str, int]  # topic, partition
 
 
 class Intake(Protocol):

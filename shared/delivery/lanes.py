@@ -50,6 +50,11 @@ class PartitionLanes:
         self.committed: int | None = None  # the mark that the broker has
         self.dirty_since: float | None = None  # when the mark was first seen ahead of `committed`
 
+    @property
+    def mark(self) -> int | None:
+        """The first offset not done; None while nothing was taken."""
+        return self.tracker.mark
+
     def append(self, record: Record) -> Lane | None:
         """Put a record at the end of its lane; gives back the lane when that made it ready, None when it already was busy.
 

@@ -13,9 +13,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.delivery import exits
+from shared.delivery.books import Place
 from shared.delivery.brake import POLL_SECONDS, Brake
 from shared.delivery.commits import Committer
-from shared.delivery.intake import Intake, Place
+from shared.delivery.intake import Intake
 from shared.delivery.lag import LagMeter
 from shared.delivery.salvage import read_record, step_over
 from shared.errors import Unavailable
@@ -96,11 +97,11 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
             return
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                offset = await consumer.committed(partition) if offset is None else offset
                 if offset is None:
-                    await consumer.seek_to_beginning(partition)
-                else:
-                    consumer.seek(partition, offset)
+                    offset = await consumer.committed(partition)
+                if offset is None:
+                    offset = (await consumer.beginning_offsets([partition]))[partition]
+                consumer.seek(partition, offset)
         except IllegalStateError:  # it has gone to somebody else meanwhile
             return
         except (KafkaError, TimeoutError) as error:

@@ -43,8 +43,8 @@ class FakeConsumer:
     async def committed(self, place):
         return None
 
-    async def seek_to_beginning(self, place):
-        self.seeks.append((place, None))
+    async def beginning_offsets(self, places):
+        return dict.fromkeys(places, 0)
 
     def seek(self, place, offset):
         self.seeks.append((place, offset))
@@ -157,7 +157,7 @@ def test_after_a_failing_poll_all_is_read_again_from_what_the_engine_has_not():
         await until(lambda: len(recorder.rows) == 3)
         await poll.finish()
 
-        assert consumer.seeks == [(PLACE, None), (PLACE, 2)]
+        assert consumer.seeks == [(PLACE, 0), (PLACE, 2)]
         assert recorder.offsets == [0, 1, 2]
 
     asyncio.run(run())
