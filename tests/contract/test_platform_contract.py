@@ -257,3 +257,16 @@ def test_two_records_of_one_new_patient_at_once_make_one_client(opened: Opener) 
 
     assert sorted(type(one).__name__ for one in answers) == ["Created"] + ["Unchanged"] * 7
     assert len({one.external_id for one in answers}) == 1
+
+
+def test_two_records_that_agree_in_part_at_once_make_one_client_and_a_question(opened: Opener) -> None:
+    async def run() -> list[Any]:
+        async with opened() as ground:
+            key = a_key()
+            known = a_card(key, first_name="Mira", email=f"{key}@example.org", birth_date="1984-06-12")
+            other = replace(known, patient_key=a_key(), first_name="Mira Adaeze")
+            return await asyncio.gather(ground.platform.upsert_patient(known, None), ground.platform.upsert_patient(other, None))
+
+    answers = asyncio.run(run())
+
+    assert sorted(type(one).__name__ for one in answers) == ["Created", "Rejected"]

@@ -28,10 +28,7 @@ def test_a_disturbed_run_ends_like_a_quiet_one(state_folder: Path) -> None:
 
     with Stack(state_folder / "disturbed") as stack:
         stack.sandbox("POST", "chaos", profile="lost-ack", rate=0.1)
-        half = len(documents) // 2
-        ids = stack.publish(documents[:half], repeat=5)
-        disturb(stack)
-        ids += stack.publish(documents[half:], repeat=5)
+        ids = stack.publish(documents, repeat=5)
         disturb(stack)
         stack.sandbox("POST", "chaos", profile="none", rate=0)
         stack.settle(ids, seconds=900)

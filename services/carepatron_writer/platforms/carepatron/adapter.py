@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary
@@ -51,8 +52,10 @@ class Carepatron:
 
     async def upsert_patient(self, card: Card, external_id: str | None) -> Answer:
         """Find the client by id, else by our reference, else by name and e-mail; change it only where it differs, else create it."""
-        # two records of one person at the same time must not become two clients
-        async with self._locks.setdefault(fold(f"{card.first_name} {card.last_name}"), asyncio.Lock()):
+        async with AsyncExitStack() as stack:
+            # two records of one person at the same time must not become two clients: one at a time for a name, and for an e-mail
+            for key in sorted({fold(one) for one in (f"{card.first_name} {card.last_name}", card.email) if one}):
+                await stack.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
             for _ in range(ROUNDS):
                 is_found = external_id is None
                 if external_id is None:
