@@ -1,5 +1,7 @@
 """One run of the whole system: a document in, a write at the platform and rows in the log out; then the same again, and replays."""
 
+import asyncio
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,11 @@ import httpx
 import orjson
 import pytest
 
+from services.ingest.replay import again
+from shared.delivery import Producer
+from shared.events import write_headers
+from shared.kafka import read_range
+from shared.topics import RECEIVED, REPLAYED
 from tests.corpus import corpus
 from tests.e2e import history
 from tests.e2e.stack import Stack
@@ -69,6 +76,28 @@ def test_a_replay_changes_nothing_and_leaves_one_terminal_row_for_each_document(
         report["replay_id"],
     )
     assert {row["status"]: row["count"] for row in rows} == {"unchanged": DOCUMENTS, "superseded": DOCUMENTS}
+    assert stack.sandbox("GET", "state-hash") == before
+
+
+def test_a_shuffled_part_of_a_replay_changes_nothing(stack: Stack) -> None:
+    before = stack.sandbox("GET", "state-hash")
+
+    async def send() -> int:
+        records = [one async for one in read_range([stack.bootstrap], RECEIVED.name)]
+        chosen = random.Random(3).sample(records, len(records) // 3)
+        producer = Producer([stack.bootstrap], name="test")
+        await producer.start()
+        try:
+            await producer.send_all([(REPLAYED.name, one.key, one.value, write_headers(again(one, "shuffled"))) for one in chosen])
+        finally:
+            await producer.stop()
+        return len(chosen)
+
+    sent = asyncio.run(send())
+    stack.settle_log()
+
+    (row,) = stack.rows("SELECT count(*) AS count FROM synchronization_log WHERE replay_id = 'shuffled' AND stage = 'normalizer'")
+    assert row["count"] == sent
     assert stack.sandbox("GET", "state-hash") == before
 
 
