@@ -25,7 +25,6 @@ from shared.logs import get_logger
 from shared.outcomes import Stage
 from shared.settings import ServiceSettings
 
-IN_A_ROW = 16  # records of one lane before it goes to the end of the line
 ROOM_WAIT_SECONDS = 1.0
 
 logger = get_logger(__name__)
@@ -72,6 +71,7 @@ class DeliveryEngine:
             chance=chance,
         )
         self._epoch = 0
+        self._order = 0
         self._turns = Turns(clock)
         self._is_taking = False
         self._workers: list[asyncio.Task[None]] = []
@@ -96,7 +96,8 @@ class DeliveryEngine:
             if not partition.tracker.hand_out(record.offset):
                 continue  # fetched a second time
             room.add(record)
-            lane = partition.append(record)
+            self._order += 1
+            lane = partition.append(record, self._order)
             if lane is not None:
                 self._line.put(lane)
         if room.is_full:
@@ -219,9 +220,7 @@ class DeliveryEngine:
         while True:
             lane = await self._line.take()
             partition = lane.partition
-            for _ in range(IN_A_ROW):
-                if not partition.is_active or not self.is_ready or (self._gate.breakers and self._gate.holds(lane)):
-                    break
+            while partition.is_active and self.is_ready and not (self._gate.breakers and self._gate.holds(lane)):
                 partition.in_flight += 1
                 self.in_flight += 1
                 try:
@@ -235,5 +234,6 @@ class DeliveryEngine:
                     await self._turns.give_way()
                 if not is_busy:
                     break
-            else:
-                self._line.put(lane)
+                if not self._line.is_first(lane):
+                    self._line.put(lane)
+                    break

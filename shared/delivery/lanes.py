@@ -10,12 +10,13 @@ from shared.outcomes import Outcomes
 class Lane:
     """Records of one key, oldest first; the head is worked on or waits, the others stand behind it."""
 
-    __slots__ = ("attempt", "began", "key", "outcomes", "partition", "pauses", "records")
+    __slots__ = ("attempt", "began", "key", "orders", "outcomes", "partition", "pauses", "records")
 
     def __init__(self, key: bytes | None, partition: "PartitionLanes") -> None:
         self.key = key
         self.partition = partition
         self.records: deque[Record] = deque()
+        self.orders: deque[int] = deque()  # when each of them arrived, as a serial number of the engine
         self.attempt = 0  # tries of the head by the handler
         self.pauses = 0  # times in a row that the head was put off
         self.began = 0.0  # when the first try of the head began
@@ -55,7 +56,7 @@ class PartitionLanes:
         """The first offset not done; None while nothing was taken."""
         return self.tracker.mark
 
-    def append(self, record: Record) -> Lane | None:
+    def append(self, record: Record, order: int) -> Lane | None:
         """Put a record at the end of its lane; gives back the lane when that made it ready, None when it already was busy.
 
         Records without a key share one lane, which keeps the order of their partition.
@@ -64,14 +65,17 @@ class PartitionLanes:
         lane = self.lanes.get(key)
         if lane is not None:
             lane.records.append(record)
+            lane.orders.append(order)
             return None
         lane = self.lanes[key] = Lane(key, self)
         lane.records.append(record)
+        lane.orders.append(order)
         return lane
 
     def finish(self, lane: Lane, offset: int) -> bool:
         """The lane's head is done; True when more records wait in the lane."""
         lane.records.popleft()
+        lane.orders.popleft()
         lane.attempt = lane.pauses = 0
         lane.outcomes = None
         self.tracker.done(offset)

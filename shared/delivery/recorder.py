@@ -129,7 +129,9 @@ def quarantine_item(record: Record, row: OutcomeRecorded, seen: dict[str, str]) 
         "contentref": seen.get("contentref"),
         "timestamp": row.timestamp,
     }
-    key = record.key if record.key is not None else record.place.encode()
+    # a provider's own key may hold a patient's number: ours are ids
+    key = None if record.topic == topics.PUBLISHED.name else record.key
+    key = key if key is not None else (row.patient_key or row.document_id or record.place).encode()
     return topics.QUARANTINED.name, key, encode_json(value), _headers(row, EventType.DOCUMENT_QUARANTINED)
 
 

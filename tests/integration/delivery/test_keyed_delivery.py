@@ -83,7 +83,8 @@ def test_members_come_and_go_under_load_and_nothing_is_lost(kafka_bootstrap):
 
         books.assert_order_kept()
         assert books.count == 6000
-        assert books.repeats < 8 * 400  # eight rebalances: what was done in front of a hole is done again, and no more
+        print(f"repeats {books.repeats}")
+        assert books.repeats < 8 * 100  # eight rebalances: what was done in front of a hole is done again, and no more
 
     asyncio.run(run())
 

@@ -434,3 +434,26 @@ def _record_at_once(recorder):
         recorder.rows.append((one, list(outcomes), attempt))
 
     return record
+
+
+def test_what_has_waited_longest_goes_first_so_that_the_mark_stays_close():
+    async def run() -> None:
+        recorder = MemoryRecorder()
+        furthest = 0
+
+        async def handler(one):
+            nonlocal furthest
+            await asyncio.sleep(0)
+            mark = delivery.mark_of(PLACE)
+            assert mark is not None
+            furthest = max(furthest, one.offset - mark)
+            return OK
+
+        delivery = engine(handler, recorder, buffered_records=5000)
+        await delivery.submit([record(number, str(number * number % 97)) for number in range(2000)])
+        await until(lambda: len(recorder.rows) == 2000)
+
+        assert furthest < 8 * 40  # of eight workers; first come, first served by lanes would be some 1,900
+        await delivery.stop()
+
+    asyncio.run(run())
