@@ -35,7 +35,7 @@ REPLAYED = Topic(
 )
 NORMALIZED = Topic("document.normalized.v1", "canonical JSON: a patient's snapshot or one document", "patient key", 90)
 OUTCOMES = Topic("outcome.recorded.v1", "JSON outcome of one event at one stage, no clinical content", "patient key, else document id", 90)
-QUARANTINED = Topic("document.quarantined.v1", "JSON: coordinates, reason, where, reference to the bytes", "as the source", 365)
+QUARANTINED = Topic("document.quarantined.v1", "JSON: coordinates, reason, where, reference to the bytes", "as the source, ids only", 365)
 SYNC_REQUESTED = Topic("sync.requested.v1", "JSON request: a patient, a document or a filter", "patient key", 30, partitions=3)
 
 TOPICS: tuple[Topic, ...] = (PUBLISHED, RECEIVED, REPLAYED, NORMALIZED, OUTCOMES, QUARANTINED, SYNC_REQUESTED)

@@ -12,6 +12,7 @@ from shared.identity import digest, source_version
 from shared.outcomes import Reason
 
 DOCUMENTS = frozenset({"DocumentReference", "DiagnosticReport", "Composition", "CarePlan", "Observation"})
+KNOWN = DOCUMENTS | set(FACTS) | {"Patient"}
 WITHOUT_RECORD = frozenset(
     {"OperationOutcome", "CapabilityStatement", "Practitioner", "PractitionerRole", "Organization", "Location", "MessageHeader"}
 )
@@ -31,7 +32,7 @@ def read_fhir(content: bytes, provider: ProviderProfile) -> Reading:
     try:
         return _read(tree, provider)
     except RecursionError:
-        return rejected("fhir", Reason.TOO_DEEP, tree["resourceType"])
+        return rejected("fhir", Reason.TOO_DEEP, "resourceType")
 
 
 def _read(tree: Resource, provider: ProviderProfile) -> Reading:
@@ -39,10 +40,10 @@ def _read(tree: Resource, provider: ProviderProfile) -> Reading:
     if len(planted.resources) > MAX_ENTRIES:
         return rejected("fhir", Reason.TOO_MANY_PARTS, "Bundle.entry")
     kinds = {str(one.get("resourceType")) for one in planted.resources}
-    if not kinds & (DOCUMENTS | set(FACTS) | {"Patient"}):
+    if not kinds & KNOWN:
         if kinds <= WITHOUT_RECORD:
             return skipped("fhir", Reason.NO_CLINICAL_CONTENT)
-        return rejected("fhir", Reason.UNSUPPORTED_CONTENT, min(kinds)[:40])
+        return rejected("fhir", Reason.UNSUPPORTED_CONTENT, "resourceType")  # its value is the sender's own text
     who = find_patient(tree, provider)
     if who and who.resource and is_animal(who.resource):
         return rejected("fhir", Reason.PATIENT_NOT_HUMAN, "Patient.extension")
@@ -69,7 +70,7 @@ def _read(tree: Resource, provider: ProviderProfile) -> Reading:
     if patient:
         reading.patients = [patient]
     elif not reading.documents:
-        return rejected("fhir", Reason.PATIENT_UNIDENTIFIED, f"{min(kinds)[:40]}.subject")
+        return rejected("fhir", Reason.PATIENT_UNIDENTIFIED, f"{min(kinds & KNOWN)}.subject")
     return reading
 
 
