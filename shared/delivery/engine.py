@@ -99,7 +99,7 @@ class DeliveryEngine:
             self._order += 1
             lane = partition.append(record, self._order)
             if lane is not None:
-                self._line.put(lane)
+                self._line.put_fresh(lane)
         if room.is_full:
             await room.wait(ROOM_WAIT_SECONDS)
 
