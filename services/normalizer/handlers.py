@@ -46,6 +46,9 @@ class Registry(Protocol):
     async def apply(self, change: Change) -> Applied:
         """Apply a change; raises Unavailable."""
 
+    async def mark_published(self, patient_key: str, revision: int) -> None:
+        """Remember that the broker has a snapshot; raises Unavailable."""
+
     async def find_alias(self, provider_id: str, system: str, value: str) -> str | None:
         """The key of the one patient with this identifier."""
 
@@ -142,10 +145,14 @@ def normalize_documents(
         outcomes: list[Outcome] = []
         events: list[Event] = []
         places: list[tuple[Passed, int]] = []  # how many of the events belong to which part
+        # the platforms have this snapshot already; a replay brings it again, and a message about the patient alone always does
+        is_known = applied.is_published and event.replayid is None and bool(change.documents)
+        is_everywhere = not is_known
         for number, (clinic_id, clinic) in enumerate(directory.clinics_of(change.provider_id)):
             here = replace(facts, clinic_id=clinic_id, patient_key=change.patient_key, part=number * PARTS_PER_CLINIC)
             outcomes_here, wanted = await _wanted(here, clinic, change, passed, record)
             outcomes += outcomes_here
+            is_everywhere = is_everywhere and bool(wanted)
             for destination in clinic.destinations:
                 for place, one in enumerate(wanted):
                     made = (
@@ -153,11 +160,13 @@ def normalize_documents(
                         if one.document
                         else []
                     )
-                    if place == 0:  # a patient goes before its documents
+                    if place == 0 and not is_known:  # a patient goes before its documents
                         made.insert(0, patient_event(event, change, applied, clinic_id=clinic_id, destination_id=destination.id))
                     events += made
                     places.append((one, len(made)))
         coordinates = iter(await publisher.send_all([await _record(one, change.patient_key) for one in events]))
+        if is_everywhere and events:
+            await registry.mark_published(change.patient_key, applied.revision)
         by_part: dict[int, list[str]] = {}
         for one, count in places:
             by_part.setdefault(one.part, []).extend(next(coordinates) for _ in range(count))

@@ -6,7 +6,7 @@ ON CONFLICT (patient_key) DO NOTHING;
 
 -- name: lock_patients
 -- Lock in key order, so that two batches never wait for each other in a circle.
-SELECT patient_key, provider_id, snapshot, revision FROM patients
+SELECT patient_key, provider_id, snapshot, revision, published_revision FROM patients
 WHERE patient_key = ANY($1::uuid[]) ORDER BY patient_key FOR UPDATE;
 
 -- name: load_statements
@@ -27,6 +27,12 @@ WHERE c.document_id = ANY($1::uuid[]) ORDER BY c.document_id, c.sha256;
 UPDATE patients p SET snapshot = s.snapshot, revision = s.revision, updated_at = now()
 FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS s (patient_key, snapshot, revision)
 WHERE p.patient_key = s.patient_key;
+
+-- name: mark_published
+-- The broker has acknowledged these snapshots; an older one never takes back a newer one.
+UPDATE patients p SET published_revision = s.revision
+FROM (SELECT key, max(revision) AS revision FROM unnest($1::uuid[], $2::bigint[]) AS m (key, revision) GROUP BY key ORDER BY key) AS s
+WHERE p.patient_key = s.key AND p.published_revision < s.revision;
 
 -- name: save_statements
 INSERT INTO patient_statements (patient_key, source_key, statement_order, reading, is_withdrawn)

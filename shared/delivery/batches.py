@@ -44,6 +44,7 @@ class BatchEngine:
         start_offset: StartOffset | None,
         settings: ServiceSettings,
         max_batch: int = MAX_BATCH,
+        gather_seconds: float = 0.0,
         poison_in_a_row: int = POISON_IN_A_ROW,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -58,6 +59,7 @@ class BatchEngine:
         self._on_poison = on_poison
         self._start_offset = start_offset
         self._max_batch = max_batch
+        self._gather_seconds = gather_seconds
         self._poison_in_a_row = poison_in_a_row
         self._poison = 0
         self._clock = clock
@@ -173,6 +175,14 @@ class BatchEngine:
             else:
                 queue.wake.clear()
                 await queue.wake.wait()
+                await self._gather(queue)
+
+    async def _gather(self, queue: Queue) -> None:
+        """After a lull the first record waits a moment for company: one effect for many records costs hardly more than for one."""
+        if self._gather_seconds:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._gather_seconds):
+                    await queue.gone.wait()
 
     async def _insist(self, queue: Queue, act: Callable[[Queue], Awaitable[None]]) -> None:
         """Do it, and again after a pause for as long as something outside is away and the partition is ours."""

@@ -23,6 +23,8 @@ from shared.delivery.intake import Intake
 from shared.delivery.polling import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, Polling
 from shared.settings import ServiceSettings
 
+GATHER_SECONDS = 0.25  # how long the first record after a lull waits for others
+
 CONSUMER: dict[str, Any] = {
     "auto_offset_reset": "none",  # a group without offsets is rewound to the beginning; a lost range is never jumped over
     "isolation_level": "read_committed",  # a provider may write in transactions; what it took back was never sent
@@ -148,11 +150,18 @@ class PartitionBatchSubscription:
         settings: ServiceSettings,
         start_offset: StartOffset | None = None,
         max_batch: int = MAX_BATCH,
+        gather_seconds: float = GATHER_SECONDS,
         exit_process: Callable[[int], object] = exits.leave,
         **consumer: Any,
     ) -> None:
         self.engine = BatchEngine(
-            stage=stage, handler=handler, on_poison=on_poison, start_offset=start_offset, settings=settings, max_batch=max_batch
+            stage=stage,
+            handler=handler,
+            on_poison=on_poison,
+            start_offset=start_offset,
+            settings=settings,
+            max_batch=max_batch,
+            gather_seconds=gather_seconds,
         )
         self.polling = attach(
             broker,

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ POLL_SECONDS = 0.2
 class Stack:
     """One system on one folder. Parts are stopped, killed and started by name; what ends by itself is started again."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, services: Sequence[str] = SERVICES, **environment: str) -> None:
         self.folder = folder
+        self._services = services
         self._home = Home.open(folder)
         self.system = System(self._home, LocalSettings(), lambda _: None)
         self.system.environment.update(environment)
@@ -41,7 +42,7 @@ class Stack:
         try:
             self.start("postgres", "kafka", "sandbox")
             self._run("migrate", "topics")
-            self.start(*SERVICES)
+            self.start(*self._services)
         except BaseException:
             self.__exit__()
             raise
@@ -79,7 +80,7 @@ class Stack:
 
     def look_after(self) -> None:
         """Start again what ended by itself, as the supervisor does."""
-        for name in SERVICES:
+        for name in self._services:
             if self.parts[name].returncode is not None:
                 self.parts[name].stop()
                 self.parts[name].start()

@@ -13,6 +13,7 @@ CREATE TABLE patients (
     user_id uuid REFERENCES users (id),
     snapshot bytea,                       -- canonical JSON, merged from the statements
     revision bigint NOT NULL DEFAULT 0,   -- counts changes of the snapshot
+    published_revision bigint NOT NULL DEFAULT -1, -- the broker has acknowledged this one
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -11,9 +11,14 @@ class BatchingRegistry:
     def __init__(self, store: PostgresRegistry) -> None:
         self._store = store
         self._writer: CoalescingWriter[Change, Applied] = CoalescingWriter(store.apply_all, max_items=100)
+        self._marker: CoalescingWriter[tuple[str, int], None] = CoalescingWriter(store.mark_published, max_items=500)
         self.find_alias = store.find_alias
         self.is_enrolled = store.is_enrolled
 
     async def apply(self, change: Change) -> Applied:
         """Apply one change. Raises Unavailable."""
         return await self._writer(change)
+
+    async def mark_published(self, patient_key: str, revision: int) -> None:
+        """Remember that the broker has acknowledged a snapshot. Raises Unavailable."""
+        await self._marker((patient_key, revision))

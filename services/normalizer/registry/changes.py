@@ -55,6 +55,7 @@ class PatientState:
     statements: dict[str, Statement] = field(default_factory=dict)
     snapshot: bytes | None = None
     revision: int = 0
+    published_revision: int = -1
     is_changed: bool = False
     is_outdated: bool = False  # statements changed since the snapshot was merged
     changed_statements: set[str] = field(default_factory=set)
@@ -100,6 +101,7 @@ class Applied:
     revision: int = 0
     has_name: bool = False
     is_other_person: bool = False
+    is_published: bool = False  # the broker has this snapshot already
     documents: tuple[AppliedDocument, ...] = ()
 
 
@@ -119,7 +121,8 @@ def apply_change(change: Change, patient: PatientState, documents: dict[str, Doc
         _state(patient, statement(change.statement_key, change.statement_order, change.reading))
     if patient.is_outdated or patient.snapshot is None:
         merged = _refresh(patient)
-    return Applied(patient.snapshot, patient.revision, merged.name is not None, False, applied)
+    is_published = patient.published_revision == patient.revision
+    return Applied(patient.snapshot, patient.revision, merged.name is not None, is_published=is_published, documents=applied)
 
 
 def _apply_document(one: OfferedDocument, change: Change, patient: PatientState, documents: dict[str, DocumentState]) -> AppliedDocument:

@@ -30,6 +30,12 @@ class PostgresRegistry:
             await self._save(connection, changes, patients, documents)
         return applied
 
+    async def mark_published(self, marks: Sequence[tuple[str, int]]) -> list[None]:
+        """Remember that the broker has acknowledged these snapshots (patient key, revision)."""
+        async with guarded():
+            await self._pool.execute(QUERIES["mark_published"], [key for key, _ in marks], [revision for _, revision in marks])
+        return [None] * len(marks)
+
     async def find_alias(self, provider_id: str, system: str, value: str) -> str | None:
         """The key of the one patient who carries this identifier; None when there is none or more than one."""
         async with guarded():
@@ -45,7 +51,11 @@ class PostgresRegistry:
         states: dict[str, PatientState] = {}
         for row in await connection.fetch(QUERIES["lock_patients"], keys):
             states[str(row["patient_key"])] = PatientState(
-                str(row["patient_key"]), row["provider_id"], snapshot=row["snapshot"], revision=row["revision"]
+                str(row["patient_key"]),
+                row["provider_id"],
+                snapshot=row["snapshot"],
+                revision=row["revision"],
+                published_revision=row["published_revision"],
             )
         for row in await connection.fetch(QUERIES["load_statements"], keys):
             statement = Statement(row["source_key"], row["statement_order"], READING.decode(row["reading"]), row["is_withdrawn"])

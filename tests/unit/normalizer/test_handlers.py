@@ -39,6 +39,9 @@ class FakeRegistry:
         state = self.patients.setdefault(change.patient_key, PatientState(change.patient_key, change.provider_id))
         return apply_change(change, state, self.documents)
 
+    async def mark_published(self, patient_key: str, revision: int) -> None:
+        self.patients[patient_key].published_revision = revision
+
     async def find_alias(self, provider_id: str, system: str, value: str) -> str | None:
         return self.aliases.get((system, value))
 
@@ -113,8 +116,10 @@ class World:
         return await self.handler(record)
 
 
-def a_reading(version: int = 1, *, text: str = "text", patient: PatientReading | None = None, **document: object) -> Reading:
-    one = DocumentReading(DOCUMENT, PATIENT, "lab_report", f"oru:{version:020d}", "Report", content=Content(text=text), **document)  # type: ignore[arg-type]
+def a_reading(
+    version: int = 1, *, text: str = "text", patient: PatientReading | None = None, type: str = "lab_report", **document: object
+) -> Reading:
+    one = DocumentReading(DOCUMENT, PATIENT, type, f"oru:{version:020d}", "Report", content=Content(text=text), **document)  # type: ignore[arg-type]
     return Reading("hl7v2", "normalized", patients=[patient or a_patient()], documents=[one], source_time="2026-11-02")
 
 
@@ -140,14 +145,32 @@ def test_what_is_published_is_the_owners_model() -> None:
     assert HealthcareDocument.model_validate_json(document or b"").content.text == "text"
 
 
-def test_a_repetition_is_published_again_with_the_same_ids() -> None:
+def test_a_repetition_publishes_the_document_again_with_the_same_ids_and_the_patient_only_when_replayed() -> None:
     world = World(a_reading())
 
     world.handle()
     world.handle()
+    world.handle(replayid="r")
 
-    first, second = world.publisher.sent[:2], world.publisher.sent[2:]
-    assert first == second
+    first, again, replayed = world.publisher.sent[:2], world.publisher.sent[2:3], world.publisher.types[3:]
+    assert again == first[1:]
+    assert replayed == [EventType.PATIENT_NORMALIZED, EventType.DOCUMENT_NORMALIZED]
+
+
+def test_a_patient_whom_one_clinic_has_not_got_yet_is_published_again() -> None:
+    rule = Rule(name="no_labs", decision="skip", clinics=("south",), types=("lab_report",))  # type: ignore[arg-type]
+    world = World(a_reading(), directory=Directory(clinics={"north": Clinic(), "south": Clinic()}), rules=[rule])
+    world.handle()
+    world.reader.reading = a_reading(2, type="progress_note")
+
+    world.handle(offset=1)
+
+    patients = [
+        read_headers(headers)["clinicid"]
+        for _, _, _, headers in world.publisher.sent
+        if read_headers(headers)["type"] == EventType.PATIENT_NORMALIZED
+    ]
+    assert patients == ["north", "north", "south"]
 
 
 def test_an_outage_after_the_upsert_loses_nothing() -> None:
