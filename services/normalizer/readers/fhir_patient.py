@@ -56,7 +56,8 @@ def _read_names(patient: Resource, reading: PatientReading) -> None:
         if reading.name is None and (one.get("use") in order or one is ranked[-1]):
             reading.name = made
         else:
-            reading.other_names.append(OtherName(made.family, made.given, text_of(one.get("use"))))
+            given = made.given or ([made.text] if made.text and not made.family else [])  # a name of text alone
+            reading.other_names.append(OtherName(made.family, given, text_of(one.get("use"))))
 
 
 def _name(name: Resource) -> HumanName | None:
