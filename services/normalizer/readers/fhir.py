@@ -1,77 +1,105 @@
 """FHIR JSON (R4, with what STU3 and R5 write otherwise): a resource or a bundle about one patient."""
 
 from services.normalizer.document_types import title_of
-from services.normalizer.readers.fhir_documents import plant, read_composition, read_observations, read_plan, read_reference, read_report
-from services.normalizer.readers.fhir_patient import FACTS, is_animal, read_fact, read_patient
-from services.normalizer.readers.fhir_values import begin_of
+from services.normalizer.readers.fhir_documents import READERS
+from services.normalizer.readers.fhir_facts import FACTS, read_fact, read_social
+from services.normalizer.readers.fhir_patient import is_animal, read_patient
+from services.normalizer.readers.fhir_values import CODES, Context
 from shared.canonical.elements import Attachment, Content, Source
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading, rejected, skipped
-from shared.formats.fhir import NotJson, Resource, decode, find_patient, resources_of, text_of
+from shared.formats.fhir_identity import KINDS, begin_of, parts_of
+from shared.formats.fhir_subjects import Subjects, Who
+from shared.formats.fhir_tree import BLANK, NotJson, Resource, Tree, decode, kind_of, last_updated, plant, text_of
 from shared.formats.files import light_identity as file_identity
-from shared.identity import digest, source_version
+from shared.identity import digest
 from shared.outcomes import Reason
 
-DOCUMENTS = frozenset({"DocumentReference", "DiagnosticReport", "Composition", "CarePlan", "Observation"})
-KNOWN = DOCUMENTS | set(FACTS) | {"Patient"}
-WITHOUT_RECORD = frozenset(
-    {"OperationOutcome", "CapabilityStatement", "Practitioner", "PractitionerRole", "Organization", "Location", "MessageHeader"}
-)
+KNOWN = frozenset({*KINDS, *FACTS, "Patient"})
+WITHOUT_RECORD = frozenset(CODES["without_record"])
 MAX_ENTRIES = 50_000
 
 
 def read_fhir(content: bytes, provider: ProviderProfile) -> Reading:
     """Read a resource or a bundle. Never raises for what the bytes hold."""
-    if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+    if content.lstrip(BLANK).startswith(b"<"):
         return rejected("fhir", Reason.UNSUPPORTED_CONTENT, "xml")
     try:
-        tree = decode(content)
+        root = decode(content)
     except NotJson as error:
-        return rejected("fhir", Reason.TOO_DEEP if error.where == "depth" else Reason.MALFORMED_JSON, error.where)
-    if not isinstance(tree, dict) or not isinstance(tree.get("resourceType"), str):
-        return rejected("fhir", Reason.UNSUPPORTED_CONTENT, "resourceType")
-    try:
-        return _read(tree, provider)
-    except RecursionError:
-        return rejected("fhir", Reason.TOO_DEEP, "resourceType")
-
-
-def _read(tree: Resource, provider: ProviderProfile) -> Reading:
-    planted = plant(resources_of(tree))
-    if len(planted.resources) > MAX_ENTRIES:
-        return rejected("fhir", Reason.TOO_MANY_PARTS, "Bundle.entry")
-    kinds = {str(one.get("resourceType")) for one in planted.resources}
+        return _not_json("fhir", error)
+    if not isinstance(root, dict) or "resourceType" not in root:
+        return read_json(content, provider)  # FHIR inside something else is not ours to unwrap
+    tree = plant(root)
+    if len(tree.resources) > MAX_ENTRIES:
+        return rejected("fhir", Reason.TOO_MANY_PARTS, f"Bundle.entry[{MAX_ENTRIES}]")
+    kinds = {kind_of(one) for one in tree.resources}
     if not kinds & KNOWN:
-        if kinds <= WITHOUT_RECORD:
+        if kinds <= WITHOUT_RECORD:  # also an empty bundle
             return skipped("fhir", Reason.NO_CLINICAL_CONTENT)
         return rejected("fhir", Reason.UNSUPPORTED_CONTENT, "resourceType")  # its value is the sender's own text
-    who = find_patient(tree, provider)
+    subjects = Subjects(tree)
+    principal = subjects.principal()
+    if principal is None and len(subjects.found) > 1:
+        return rejected("fhir", Reason.SEVERAL_PATIENTS, "Bundle.entry")
+    return _read(tree, subjects, principal, provider)
+
+
+def _not_json(format: str, error: NotJson) -> Reading:
+    reason = Reason.TOO_DEEP if error.where == "depth" else Reason.MALFORMED_JSON
+    return rejected("json" if format == "json" else "fhir", reason, error.where)
+
+
+def _read(tree: Tree, subjects: Subjects, principal: str | None, provider: ProviderProfile) -> Reading:
+    who = subjects.who(principal, provider) if principal else None
     if who and who.resource and is_animal(who.resource):
-        return rejected("fhir", Reason.PATIENT_NOT_HUMAN, "Patient.extension")
-    patient = read_patient(who) if who else None
-    reading = Reading("fhir", "normalized", source_time=_source_time(tree, planted.resources))
-    key = patient.patient_key if patient else None
-    facts = patient or PatientReading("")
-    used: set[int] = set()
-    for one in planted.resources:
-        read_fact(one, facts, reading.warnings)
-    for one in planted.resources:
-        match one.get("resourceType"):
-            case "Composition":
-                reading.documents.append(read_composition(one, planted, key, provider, reading, used))
-            case "DiagnosticReport":
-                reading.documents.append(read_report(one, planted, key, provider, reading, used))
-            case "DocumentReference":
-                reading.documents.append(read_reference(one, planted, key, provider, reading))
-            case "CarePlan":
-                reading.documents.append(read_plan(one, key, provider))
-    loose = [one for one in planted.resources if one.get("resourceType") == "Observation"]
-    reading.documents += read_observations(loose, planted, key, provider, used)
+        return rejected("fhir", Reason.PATIENT_NOT_HUMAN, f"{tree.place(who.resource)}.extension")
+    reading = Reading("fhir", "normalized", source_time=_source_time(tree))
+    context = Context(tree, provider, reading, who.key if who else None)
+    for place in tree.unread:
+        context.warn("entry_not_read", place)
+    own = _own_resources(tree, subjects, principal, context)
+    patient = _patient(who, context)
+    parts = parts_of(tree)
+    ids = {id(one) for one in own}
+    for one in own:
+        if kind_of(one) in FACTS:
+            read_fact(one, patient, context)
+    for one in parts.social:
+        if id(one) in ids:
+            read_social(one, patient, context)
+    for one in parts.documents:
+        if id(one) in ids:
+            context.used.clear()
+            reading.documents.append(READERS[kind_of(one)](one, context))
     reading.documents = _once(reading.documents)
-    if patient:
-        reading.patients = [patient]
+    if patient.patient_key:
+        reading.patients.append(patient)
     elif not reading.documents:
-        return rejected("fhir", Reason.PATIENT_UNIDENTIFIED, f"{min(kinds & KNOWN)}.subject")
+        first = next(one for one in own if kind_of(one) in KNOWN) if own else tree.resources[0]
+        where = "identifier" if kind_of(first) == "Patient" else "subject"
+        return rejected("fhir", Reason.PATIENT_UNIDENTIFIED, f"{tree.place(first)}.{where}")
+    elif patient.name or patient.medical_history or patient.dietary_preferences:
+        # what is said of somebody unnamed is held under the document until someone says whose it is
+        patient.patient_key = reading.documents[0].document_id
+        reading.patients.append(patient)
     return reading
+
+
+def _patient(who: Who | None, context: Context) -> PatientReading:
+    return read_patient(who, context) if who else PatientReading("")
+
+
+def _own_resources(tree: Tree, subjects: Subjects, principal: str | None, context: Context) -> list[Resource]:
+    """The resources about the patient, and those that name nobody; another person's facts stay out."""
+    own: list[Resource] = []
+    for number, one in enumerate(tree.resources):
+        if subjects.owner(number) not in (None, principal):
+            context.warn("resource_of_another_patient", tree.place(one))
+            continue
+        if kind_of(one) not in KNOWN and kind_of(one) not in WITHOUT_RECORD:
+            context.warn("resource_not_mapped", tree.place(one))
+        own.append(one)
+    return own
 
 
 def _once(documents: list[DocumentReading]) -> list[DocumentReading]:
@@ -83,31 +111,30 @@ def _once(documents: list[DocumentReading]) -> list[DocumentReading]:
         for one in document.content.attachments
         if one.url
     }
+    if not by_url:
+        return documents
     kept = []
     for document in documents:
-        twin = next((by_url[one.url] for one in document.content.attachments if one.url in by_url), None) if by_url else None
-        if twin is None or twin is document:
+        twin = next((by_url[one.url] for one in document.content.attachments if one.url in by_url), None)
+        if twin is None or not document.source_version.startswith("report:"):
             kept.append(document)
             continue
         twin.content.results += document.content.results
         twin.content.text = "\n\n".join(one for one in (twin.content.text, document.content.text) if one) or None
+        twin.content.attachments += [one for one in document.content.attachments if one.url not in by_url]
         twin.identifiers += [one for one in document.identifiers if one not in twin.identifiers]
+        twin.type = document.type if twin.type == "other" else twin.type
     return kept
 
 
-def _source_time(tree: Resource, resources: list[Resource]) -> str | None:
+def _source_time(tree: Tree) -> str | None:
     """When the source last edited what it sent: the latest meta.lastUpdated, else the latest date that a resource gives."""
-    updated = [
-        text for one in (tree, *resources) if isinstance(one.get("meta"), dict) and (text := text_of(one["meta"].get("lastUpdated")))
-    ]
+    updated = [text for one in (tree.root, *tree.resources) if (text := last_updated(one))]
     if updated:
         return max(updated)
-    dated = [
-        text
-        for one in resources
-        if (text := begin_of(one, "issued", "date", "recordedDate", "dateTime", "authoredOn", "effectiveDateTime"))
-    ]
-    return max(dated, default=text_of(tree.get("timestamp")))
+    dates = ("issued", "date", "recordedDate", "dateTime", "authoredOn", "effectiveDateTime")
+    dated = [text for one in tree.resources if (text := begin_of(one, *dates))]
+    return max(dated, default=text_of(tree.root.get("timestamp")))
 
 
 def read_json(content: bytes, provider: ProviderProfile) -> Reading:
@@ -115,14 +142,14 @@ def read_json(content: bytes, provider: ProviderProfile) -> Reading:
     try:
         decode(content)
     except NotJson as error:
-        return rejected("json", Reason.TOO_DEEP if error.where == "depth" else Reason.MALFORMED_JSON, error.where)
+        return _not_json("json", error)
     look = file_identity(content, provider)
     sha256 = digest(content)
     document = DocumentReading(
         look.document_id or "",
         None,
         "other",
-        source_version("file"),
+        look.source_version or "",
         title_of("other"),
         source=Source("provider", provider.organization),
         content=Content(attachments=[Attachment("application/json", len(content), sha256)]),

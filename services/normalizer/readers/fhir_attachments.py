@@ -1,0 +1,86 @@
+"""Attachments: bytes that came along are kept, a url is noted and never fetched."""
+
+import base64
+import binascii
+
+from services.normalizer.readers.ccda import read_ccda
+from services.normalizer.readers.fhir_values import Context
+from services.normalizer.readers.other import media_type_of, plain_text
+from shared.canonical.elements import Attachment, Content
+from shared.formats.fhir_tree import Resource, kind_of, listed, text_of
+from shared.formats.recognise import recognise
+from shared.identity import digest
+
+DEFAULT = "application/octet-stream"
+_XML = ("xml", "cda")  # media types that may hold a CDA
+
+
+def attach_all(values: object, holder: Resource, element: str, content: Content, context: Context) -> None:
+    """Several attachments of one element."""
+    for number, one in enumerate(listed(values)):
+        attach(one, holder, f"{context.tree.place(holder)}.{element}[{number}]", content, context)
+
+
+def attach(attachment: object, holder: Resource, place: str, content: Content, context: Context) -> None:
+    """Put one Attachment into a document's content, its text too when it is text."""
+    if not isinstance(attachment, dict):
+        context.warn("attachment_not_understood", place)
+        return
+    declared, title, url, encoded = (text_of(attachment.get(name)) for name in ("contentType", "title", "url", "data"))
+    binary = context.tree.named(url, holder) if encoded is None and url else None
+    if binary is not None and kind_of(binary) == "Binary":
+        encoded = text_of(binary.get("data") or binary.get("content"))
+        declared = text_of(binary.get("contentType")) or declared
+    if encoded is None:
+        if url:
+            size = text_of(attachment.get("size"))
+            number = int(size) if size and size.isascii() and size.isdigit() and len(size) < 16 else None
+            content.attachments.append(Attachment(_bare(declared), number, None, title, url))
+        context.warn("attachment_not_included" if url else "attachment_empty", place)
+        return
+    data = _decode(encoded)
+    if data is None:
+        context.warn("attachment_not_understood", f"{place}.data")
+        return
+    keep(data, declared, title, url, place, content, context)
+
+
+def keep(data: bytes, declared: str | None, title: str | None, url: str | None, place: str, content: Content, context: Context) -> None:
+    """Keep the bytes, and what can be read in them."""
+    sha256 = digest(data)
+    media_type = media_type_of(data, declared or DEFAULT)
+    if declared and media_type != _bare(declared):
+        context.warn("media_type_differs", place)
+    context.reading.files[sha256] = data
+    content.attachments.append(Attachment(media_type, len(data), sha256, title, url))
+    if any(one in media_type for one in _XML) and media_type != "application/xhtml+xml" and recognise(data, media_type) == "ccda":
+        _read_cda(data, place, content, context)
+    elif not media_type.endswith("/xml"):
+        # the charset stands in what was declared, the type is what the bytes bear out
+        parameters = (declared or "").partition(";")[2]
+        if text := plain_text(data, f"{media_type};{parameters}" if parameters and media_type.startswith("text/") else media_type):
+            content.text = f"{content.text}\n\n{text}" if content.text else text
+
+
+def _read_cda(data: bytes, place: str, content: Content, context: Context) -> None:
+    """The text, sections and results of a CDA inside. Its facts stay in it: whether its patient is ours is for no one to assume."""
+    inner = read_ccda(data, context.provider)
+    if inner.outcome != "normalized":
+        context.warn("attachment_not_understood", place)
+        return
+    for one in inner.documents:
+        content.text = "\n\n".join(text for text in (content.text, one.content.text) if text) or None
+        content.sections += one.content.sections
+        content.results += one.content.results
+
+
+def _decode(encoded: str) -> bytes | None:
+    try:
+        return base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _bare(media_type: str | None) -> str:
+    """A media type without parameters."""
+    return (media_type or "").partition(";")[0].strip().lower() or DEFAULT
