@@ -23,6 +23,8 @@ from shared.delivery.intake import Intake
 from shared.delivery.polling import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, Polling
 from shared.settings import ServiceSettings
 
+# a batch may wait for company at the broker too: fewer, fuller answers
+GATHERED: dict[str, Any] = {"fetch_min_bytes": 65_536, "fetch_max_wait_ms": 250}
 GATHER_SECONDS = 0.25  # how long the first record after a lull waits for others
 
 CONSUMER: dict[str, Any] = {
@@ -171,7 +173,7 @@ class PartitionBatchSubscription:
             group=group,
             commit_seconds=settings.commit_interval_seconds,
             exit_process=exit_process,
-            consumer=consumer,
+            consumer={**GATHERED, **consumer},
         )
         self.engine.bind(self.polling.seek)
 

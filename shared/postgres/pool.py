@@ -39,6 +39,10 @@ async def _set_up(connection: Any) -> None:
     )
 
 
+async def _leave_as_it_is(_: Any) -> None:
+    """Nobody here changes a session, so nothing has to be put back when a connection is returned; that saves a round trip each time."""
+
+
 async def open_pool(url: str, *, application_name: str, min_size: int = 1, max_size: int = 8, command_timeout: float = 20.0) -> Any:
     """A pool that is connected. Raises Unavailable when the database is away; the URL never stands in the error."""
     async with guarded():
@@ -49,6 +53,7 @@ async def open_pool(url: str, *, application_name: str, min_size: int = 1, max_s
             command_timeout=command_timeout,
             timeout=10,
             init=_set_up,
+            reset=_leave_as_it_is,
             server_settings={"application_name": application_name, "timezone": "UTC"},
         )
 
