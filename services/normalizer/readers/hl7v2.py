@@ -22,7 +22,7 @@ def read_hl7v2(content: bytes, provider: ProviderProfile) -> Reading:
     reading.source_time = _source_time([message.header.text(7), *(one.text(2) for one in message.all("EVN"))])
     if message.event in MERGE_EVENTS:
         # a merge carries no snapshot: what PID says here belongs to whoever survives
-        reading.merges = read_merges(message, pids[0] if pids else None, provider)
+        reading.merges = read_merges(message, provider)
         if reading.merges:
             return reading
         return rejected("hl7v2", Reason.MALFORMED_HL7, "MRG")

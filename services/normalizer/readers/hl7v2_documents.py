@@ -76,14 +76,18 @@ def _reports(groups: list[Group]) -> list[list[Group]]:
     reports: list[tuple[set[str], list[Group]]] = []
     for one in groups:
         tokens = one.tokens
-        for known, members in reports:
-            if known & tokens:
-                known |= tokens
-                members.append(one)
-                break
-        else:
+        tied = [report for report in reports if report[0] & tokens]
+        if not tied:
             reports.append((tokens, [one]))
-    return [members for _, members in reports]
+            continue
+        known, members = tied[0]
+        known |= tokens
+        for more, others in tied[1:]:  # this group ties together what stood apart
+            known |= more
+            members += others
+            reports.remove((more, others))
+        members.append(one)
+    return [sorted(members, key=lambda one: one.obr.number) for _, members in reports]
 
 
 def _report(
@@ -113,7 +117,7 @@ def _report(
         _status(rank, is_wrong_patient),
         type_coding=codings[0] if codings else None,
         date=read_time(first.text(7)) or read_time(first.text(22)) or read_time(message.header.text(7)),
-        authors=_people(first.repetitions(32)) or _people(first.repetitions(16)),
+        authors=_people(_interpreters(first)) or _people(first.repetitions(16)),
         source=_source(message, provider),
     )
     for one in groups:
@@ -289,6 +293,16 @@ def _source(message: Message, provider: ProviderProfile) -> Source:
 
 def _people(fields: list[Field]) -> list[str]:
     return list(dict.fromkeys(name for one in fields if (name := read_person(one))))
+
+
+def _interpreters(obr: Segment) -> list[Field]:
+    """OBR-32 is an NDL: the name stands in its first component as subcomponents; older senders write it as an XCN."""
+    found = []
+    for one in obr.repetitions(32):
+        inner = one.separators.subcomponent
+        is_nested = inner in one.components[0]
+        found.append(Field(one.components[0].replace(inner, one.separators.component), one.separators) if is_nested else one)
+    return found
 
 
 def _add_number(document: DocumentReading, number: Field, kind: str) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
+from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.hl7v2_values import CODES, read_address, read_code, read_name, read_other_name, read_time
 from shared.canonical.elements import Coding, ContactDetails, DietaryPreference, HistoryEntry, Identifier, Telecom
 from shared.canonical.reading import PatientReading, ProviderProfile, Warning
 from shared.formats.hl7v2 import Message, Segment, authority, patient_identifiers
-from shared.identity import choose_identifier, patient_key
+from shared.identity import PatientIdentifier, choose_identifier, patient_key
 
 PLACEHOLDERS = frozenset({"LAST NAME", "FIRST", "LASTNAME", "FIRSTNAME", "UNKNOWN"})
+FOODS = frozenset({*load_table("ccda_allergies")["foods"], "429625007"})  # SNOMED CT: known to be food whatever the type says
 NO_KNOWN = frozenset({"716186003", "429625007", "409137002"})  # SNOMED CT: no known allergy, food allergy, drug allergy
 EMAIL_USES = frozenset({"NET", "INTERNET"})
 PHONE_USES = {"PRN": "home", "ORN": "home", "WPN": "work", "VHN": "vacation", "EMR": "emergency", "PRS": "mobile"}
@@ -135,20 +137,22 @@ def _allergies(segment: Segment) -> Iterator[tuple[HistoryEntry, DietaryPreferen
     onset = read_time(segment.text(6))
     if segment.name == "IAM":
         status = CODES["allergy_status"].get((segment.text(17) or "").upper(), "active")
+        if (segment.text(6) or "").upper() == "D" and status == "active":  # table 0323: taken off the list
+            status = "inactive"
         kind = "intolerance" if (segment.text(9) or "").upper() == "IN" else "allergy"
         onset = read_time(segment.text(11))
     for part in segment.repetitions(3):
         code = read_code(part)
         if code is None:
             continue
-        negated = code.code in NO_KNOWN or status == "refuted"
+        negated = code.code in NO_KNOWN
         text = code.display if code.code is None else None
+        # a type that says nothing: the few codes that are known to be food
+        concerns = category or ("food" if any(one.code in FOODS for one in (code, *code.translations)) else None)
         yield (
-            HistoryEntry(
-                "allergy", code, text, status, onset, negated, category or ("food" if code.code == "429625007" else None), criticality
-            ),
+            HistoryEntry("allergy", code, text, status, onset, negated, concerns, criticality),
             DietaryPreference(kind, code, text, criticality, reactions, status, negated)  # type: ignore[arg-type]  # one of the two above
-            if category == "food" or code.code == "429625007"
+            if concerns == "food"
             else None,
         )
 
@@ -170,16 +174,16 @@ def _diet(segment: Segment) -> Iterator[DietaryPreference]:
             yield DietaryPreference(kind, code, text, status="active")  # type: ignore[arg-type]  # one of the two above
 
 
-def read_merges(message: Message, pid: Segment | None, provider: ProviderProfile) -> list[tuple[str, str]]:
-    """Pairs (surviving key, key given up) of merge and move events (MRG-1)."""
-    if pid is None:
-        return []
-    surviving = choose_identifier(patient_identifiers(pid), provider.authorities)
+def read_merges(message: Message, provider: ProviderProfile) -> list[tuple[str, str]]:
+    """Pairs (surviving key, key given up) of merge and move events: each MRG-1 belongs to the PID before it."""
+    surviving: PatientIdentifier | None = None
     pairs = []
-    for segment in message.all("MRG"):
-        for part in segment.repetitions(1):
+    for segment in message.segments:
+        if segment.name == "PID":
+            surviving = choose_identifier(patient_identifiers(segment), provider.authorities)
+        for part in segment.repetitions(1) if segment.name == "MRG" else []:
             value = part.text(1)
             if surviving and value:
-                given_up = type(surviving)(authority(part, 4) or surviving.system, value, part.text(5))
+                given_up = PatientIdentifier(authority(part, 4) or surviving.system, value, part.text(5))
                 pairs.append((patient_key(provider.provider_id, surviving), patient_key(provider.provider_id, given_up)))
     return pairs

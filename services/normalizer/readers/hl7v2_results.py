@@ -9,7 +9,7 @@ from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time
 from services.normalizer.readers.lines import result_line
 from shared.canonical.elements import Attachment, Coding, Result
 from shared.canonical.reading import Warning
-from shared.formats.hl7v2 import Field, Segment
+from shared.formats.hl7v2 import Field, Segment, unescape
 from shared.identity import digest
 
 NARRATIVE = frozenset({"TX", "FT", "ST", ""})
@@ -112,7 +112,7 @@ def _read_encapsulated(part: Field, obx: Segment, body: Body, where: str, warnin
     if not written.strip():
         warnings.append(Warning("attachment_empty", f"{where}-5"))
         return
-    data = _decode(written, encoding, part)
+    data = _decode(written, encoding, part, is_text=kind == "TEXT" or MEDIA_TYPES.get(subtype) == "text/plain")
     if data is None:
         warnings.append(Warning("attachment_not_understood", f"{where}-5"))
         return
@@ -127,8 +127,10 @@ def _read_encapsulated(part: Field, obx: Segment, body: Body, where: str, warnin
         body.lines.append(data.decode("utf-8", "replace"))
 
 
-def _decode(written: str, encoding: str, part: Field) -> bytes | None:
-    """The bytes of ED-5; None when they are not in the encoding that ED-4 says."""
+def _decode(written: str, encoding: str, part: Field, *, is_text: bool) -> bytes | None:
+    """The bytes of ED-5; None when they are not in the encoding that ED-4 says. Text without an encoding is text."""
+    if encoding in ("A", "") and is_text:
+        return unescape(part.separators.component.join(part.components[4:]), part.separators).encode()
     if encoding in ("BASE64", "BASE-64", ""):
         compact = "".join(written.split()).replace("\\.br\\", "")
         try:
@@ -140,4 +142,4 @@ def _decode(written: str, encoding: str, part: Field) -> bytes | None:
             return bytes.fromhex("".join(written.split()))
         except ValueError:
             return None
-    return (part.text(5) or "").encode()
+    return unescape(written, part.separators).encode()
