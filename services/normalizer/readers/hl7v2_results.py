@@ -49,6 +49,7 @@ class Body:
     attachments: list[Attachment] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=list)  # OBX-11 as written
+    last_text: str | None = None  # OBX-3 of the text just read: what follows under the same code continues it
 
 
 def read_body(segments: Iterable[Segment], *, group: str | None, is_narrative: bool, warnings: list[Warning]) -> Body:
@@ -101,7 +102,9 @@ def _read_observation(obx: Segment, body: Body, group: str | None, is_narrative:
             group,
         )
         body.results.append(result)
-        body.lines.append(result_line(result))
+        is_continued = kind in ("TX", "FT") and bool(obx.raw(3)) and body.last_text == obx.raw(3)
+        body.lines.append(value.text or "" if is_continued else result_line(result))
+        body.last_text = obx.raw(3) if kind in ("TX", "FT") else None
 
 
 def _read_encapsulated(part: Field, obx: Segment, body: Body, where: str, warnings: list[Warning]) -> None:
