@@ -2,7 +2,7 @@
 
 from services.normalizer.document_types import title_of
 from services.normalizer.readers.fhir_documents import READERS
-from services.normalizer.readers.fhir_facts import FACTS, read_fact, read_social
+from services.normalizer.readers.fhir_facts import FACTS, diets_of, read_fact, read_social
 from services.normalizer.readers.fhir_patient import is_animal, read_patient
 from services.normalizer.readers.fhir_values import CODES, Context
 from shared.canonical.elements import Attachment, Content, Source
@@ -32,7 +32,7 @@ def read_fhir(content: bytes, provider: ProviderProfile) -> Reading:
     tree = plant(root)
     if len(tree.resources) > MAX_ENTRIES:
         return rejected("fhir", Reason.TOO_MANY_PARTS, f"Bundle.entry[{MAX_ENTRIES}]")
-    kinds = {kind_of(one) for one in tree.resources}
+    kinds = {kind_of(one) for one in tree.resources if kind_of(one) != "Encounter" or diets_of(one)}
     if not kinds & KNOWN:
         if kinds <= WITHOUT_RECORD:  # also an empty bundle
             return skipped("fhir", Reason.NO_CLINICAL_CONTENT)

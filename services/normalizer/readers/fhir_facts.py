@@ -140,6 +140,17 @@ def _nutrition(resource: Resource, reading: PatientReading, context: Context) ->
     reading.dietary_preferences += found
 
 
+def diets_of(encounter: Resource) -> list[object]:
+    """The diet preferences of a stay: under hospitalization in R4, on the encounter itself in R5."""
+    stay = next(iter(objects(encounter.get("hospitalization"))), {})
+    return [*objects(stay.get("dietPreference")), *objects(encounter.get("dietPreference"))]
+
+
+def _encounter(resource: Resource, reading: PatientReading, context: Context) -> None:
+    found = [DietaryPreference("preference", *_coded(one), status="active") for one in diets_of(resource)]
+    reading.dietary_preferences += [one for one in found if one.code or one.text]
+
+
 def _coded(concept: object) -> tuple[Coding | None, str | None]:
     return read_code(concept), concept_text(concept)
 
@@ -168,4 +179,5 @@ FACTS: dict[str, Callable[[Resource, PatientReading, Context], None]] = {
     "Immunization": _immunization,
     "FamilyMemberHistory": _family,
     "NutritionOrder": _nutrition,
+    "Encounter": _encounter,
 }

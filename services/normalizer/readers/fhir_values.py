@@ -169,6 +169,10 @@ def _read_pair(name: str, value: Resource) -> Value:
     if first is None and second is None:
         return Value()
     units = [text_of(one.get("unit")) or text_of(one.get("code")) for one in (low, high)]
+    if name == "valueRatio" and units[1]:  # 5 mg/10 mL: each number has its own unit
+        both = zip((low, high), (first, second), units, strict=True)
+        pairs = [" ".join(filter(None, (f"{text_of(one.get('comparator')) or ''}{number or ''}", unit))) for one, number, unit in both]
+        return Value("ratio", number=first, text="/".join(pairs))
     shown = f"{text_of(low.get('comparator')) or ''}{first or ''}{sign}{text_of(high.get('comparator')) or ''}{second or ''}"
     return Value("range" if name == "valueRange" else "ratio", number=first, text=shown, unit=units[0] or units[1])
 
