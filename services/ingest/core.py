@@ -1,5 +1,6 @@
 """From published bytes to single messages: recognise, split, identify. Pure; a light look only, the normalizer decides."""
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,6 +14,14 @@ from shared.outcomes import Reason, Rejected
 
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 BLANK = b" \t\r\n\x0b\x0c\x00\x1a\x1c"  # what a file without a document may still hold: spaces, MLLP framing, an end of file
+
+# what a publisher may say in attributes that travel on as headers
+MEDIA_TYPE = re.compile(
+    r"(?:application|audio|image|message|multipart|text|video|x-application)/[A-Za-z0-9][A-Za-z0-9.+-]{0,63}(?=\s*(?:;|$))"
+)
+CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([A-Za-z0-9_-]{2,30})", re.IGNORECASE)
+TRACE = re.compile(r"[0-9a-f-]{1,100}")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
 
 
 class Part(NamedTuple):
@@ -89,6 +98,25 @@ def named_patient(subject: str | None) -> str | None:
     except ValueError:
         return None
     return key if subject is not None and subject.lower() == key else None
+
+
+def known_media_type(text: str | None) -> str | None:
+    """The media type without parameters but its charset: senders put file names there, and patients' names into those."""
+    found = MEDIA_TYPE.match(text or "")
+    if found is None:
+        return None
+    charset = CHARSET.search(text or "")
+    return f"{found[0]}; charset={charset[1]}" if charset else found[0]
+
+
+def known_trace(text: str | None) -> str | None:
+    """A `traceparent`, which is hexadecimal, else none."""
+    return text if TRACE.fullmatch(text or "") else None
+
+
+def known_time(text: str | None) -> str | None:
+    """A time as RFC 3339 writes it, else none."""
+    return text if TIME.fullmatch(text or "") else None
 
 
 def record_key(part: Part, provider_id: str) -> str:

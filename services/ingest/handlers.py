@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from services.ingest.core import Part, named_patient
+from services.ingest.core import Part, known_media_type, known_time, known_trace, named_patient
 from services.ingest.passing_on import Ports, pass_on
 from services.ingest.settings import Settings
 from shared.content_store import ContentMissing, digest_of
@@ -47,6 +47,10 @@ async def _receive(record: Record, events: list[Event], ports: Ports, settings: 
             origin=None,
             replayid=None,
             clinicid=None,
+            # what travels on in headers says only what it is meant to say
+            contenttype=known_media_type(event.contenttype),
+            traceparent=known_trace(event.traceparent),
+            time=known_time(event.time),
         )
         taken = await _take(cause, ports, settings)
         if isinstance(taken, Rejected):

@@ -1,7 +1,7 @@
 """Source times as one sortable text, whatever precision and zone they came with."""
 
 import re
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from shared.identity import source_version
@@ -22,7 +22,11 @@ def sortable_time(text: str | None, time_zone: str) -> str:
 
 def moment(text: str | None, time_zone: str) -> datetime | None:
     """The moment at which an ISO 8601 text begins, whatever its precision; without a zone it takes the provider's. None when it is none."""
-    return _parse(text, ZoneInfo(time_zone)) if text else None
+    found = _parse(text, ZoneInfo(time_zone)) if text else None
+    try:
+        return found and found.astimezone(UTC) and found
+    except OverflowError:  # year 1 or 9999 at the edge of the calendar
+        return None
 
 
 def _parse(text: str, zone: tzinfo) -> datetime | None:

@@ -110,7 +110,7 @@ def objects(value: Any) -> list[Resource]:
 def text_of(value: Any) -> str | None:
     """A primitive as text; None for anything else and for the empty string."""
     if type(value) is str or type(value) is Number:
-        return str(value).strip() or None
+        return str(value).replace("\0", "").strip() or None  # PostgreSQL stores no NUL
     return str(value) if type(value) is int else None
 
 

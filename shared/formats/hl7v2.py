@@ -16,7 +16,7 @@ BLANK = b"\xef\xbb\xbf \t\r\n\x0b\x1c\x00\x1a"
 HEADS = (b"MSH", b"FHS", b"BHS")
 HEADLESS = re.compile(rb"(?:EVN|PID|PD1|PV1|ORC|OBR|OBX|TXA|NTE|AL1|DG1)\|")  # a message that lost its MSH
 MESSAGE_START = re.compile(rb"(?:^|[\r\n\x0b\x1c])\xef?\xbb?\xbf?(?=[Mm][Ss][Hh][^\r\nA-Za-z0-9 ])")
-ENVELOPE = re.compile(rb"[\r\n]+(?=(?:FHS|BHS|BTS|FTS)[^\r\nA-Za-z0-9 ])", re.IGNORECASE)
+ENVELOPE = re.compile(rb"(?<![\r\n])[\r\n]+(?=(?:FHS|BHS|BTS|FTS)[^\r\nA-Za-z0-9 ])", re.IGNORECASE)
 SEGMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2}")
 LINES = re.compile(r"\r\n|\r|\n")
 CHARSETS = {  # HL7 table 0211
@@ -27,7 +27,9 @@ CHARSETS = {  # HL7 table 0211
     "UNICODE UTF-16": "utf-16",
     **{f"8859/{part}": f"iso8859-{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
 }
-MAX_SEGMENTS = 200_000
+MAX_SEGMENTS = 100_000
+REPORTS = frozenset({"ORU", "OUL", "ORL", "ORF"})  # messages in which an OBR is a report even without any OBX
+MESSAGE_TYPE = re.compile(r"[A-Za-z]{3}([^A-Za-z0-9\s])[A-Za-z0-9]{3}")  # MSH-9 tells the component separator, whatever MSH-2 says
 
 
 def is_hl7v2(content: bytes) -> bool:
@@ -220,6 +222,7 @@ class Message:
 def parse(content: bytes) -> "Message | str":
     """The message, or the path of what makes it unreadable (`MSH`, `MSH-2`, `MSH-9`)."""
     text, warnings = decode(content)
+    text = text.replace("\0", "")  # PostgreSQL stores no NUL
     if text[:3].upper() != "MSH":
         return "MSH"
     separators = _separators(text, warnings)
@@ -243,6 +246,11 @@ def _separators(text: str, warnings: list[str]) -> Separators | None:
     if len(written) == 1 and len(written[0]) > 8:
         return None
     encoding = "".join(dict.fromkeys(written[0]))  # `^~\\&` doubled, `&&&&`
+    typed = LINES.split(text[:2048], maxsplit=1)[0].split(field)
+    meant = MESSAGE_TYPE.match(typed[8]) if len(typed) > 8 else None
+    if meant is not None and encoding and encoding[0] != meant[1] and not encoding[0].isalnum():
+        warnings.append("separators_contradicted")
+        return Separators(field, meant[1])
     if encoding != written[0]:
         warnings.append("separators_repeated")
     if not encoding or any(one.isalnum() or one.isspace() for one in encoding):
@@ -260,22 +268,24 @@ def _separators(text: str, warnings: list[str]) -> Separators | None:
 
 def _segments(text: str, separators: Separators, warnings: list[str]) -> Iterator[Segment]:
     """The segments in order; a line that is none belongs to the text before it."""
-    lines: list[tuple[str, str]] = []
+    lines: list[tuple[str, list[str]]] = []
     for line in LINES.split(text):
         bare = line.strip("\x0b\x1c\x00 \t")
         if not bare:
             continue
         name = bare[:3]
         if SEGMENT_NAME.fullmatch(name) and (len(bare) == 3 or bare[3] == separators.field):
-            lines.append((name.upper(), bare))
+            if len(lines) > MAX_SEGMENTS:
+                break
+            lines.append((name.upper(), [bare]))
         elif lines:
             if "line_without_segment" not in warnings:
                 warnings.append("line_without_segment")
-            lines[-1] = (lines[-1][0], lines[-1][1] + "\n" + line)
+            lines[-1][1].append(line)
     numbers: dict[str, int] = {}
-    for name, raw in lines[: MAX_SEGMENTS + 1]:
+    for name, written in lines:
         numbers[name] = numbers.get(name, 0) + 1
-        yield Segment(name, raw, separators, numbers[name])
+        yield Segment(name, "\n".join(written), separators, numbers[name])
 
 
 FORMATTING = {"br": "\n", "sp": "\n", "ce": "\n", "in": "", "ti": "", "fi": "", "nf": "", "sk": " "}
@@ -330,7 +340,7 @@ def _sequence(code: str, separators: Separators) -> str | None:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
             text = raw.decode("latin-1")
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     if code[:1] in ("C", "M", "Z") and len(code) <= 16 and " " not in code:  # character set switches and local ones
         return ""
     return None
@@ -369,10 +379,21 @@ def document_keys(message: Message) -> list[str]:
     txa = message.first("TXA")
     if txa is not None and (key := document_number(message, txa)) is not None:
         return [f"mdm|{key}"]
-    obr = message.first("OBR")
+    obr = next(iter(message.all("OBR")), None) if message.code in REPORTS else _first_observed(message)
     if obr is not None and (key := report_key(obr)) is not None:
         return [key]
     return []
+
+
+def _first_observed(message: Message) -> Segment | None:
+    """The first OBR that an OBX follows: in orders the others are no reports."""
+    obr: Segment | None = None
+    for one in message.segments:
+        if one.name == "OBR":
+            obr = one
+        elif one.name == "OBX" and obr is not None:
+            return obr
+    return None
 
 
 def document_number(message: Message, txa: Segment) -> str | None:

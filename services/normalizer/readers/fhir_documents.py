@@ -5,7 +5,7 @@ from collections.abc import Callable
 from services.normalizer.document_types import OTHER, classify_document, title_of
 from services.normalizer.readers.fhir_attachments import attach, attach_all
 from services.normalizer.readers.fhir_results import find_results, observed, read_results, result_lines
-from services.normalizer.readers.fhir_values import CODES, Context, concept_text, narrative, notes_of, read_concept
+from services.normalizer.readers.fhir_values import CODES, Context, concept_name, concept_text, narrative, notes_of, read_concept
 from shared.canonical.elements import Coding, Content, DocumentIdentifier, Relation, Section, Source
 from shared.canonical.reading import DocumentReading, DocumentStatus
 from shared.formats.fhir_identity import Identity, identify, related, related_key
@@ -37,7 +37,7 @@ def read_reference(resource: Resource, context: Context) -> DocumentReading:
     kind = classify_document([coding] if coding else [], title=" ".join(one for one in (named, coding.display if coding else None) if one))
     if kind == OTHER:
         kind = classify_document(_categories(resource), title=titles[0] if titles else description)
-    made = _document(resource, kind, titles[0] if titles else named or description, content, context)
+    made = _document(resource, kind, titles[0] if titles else concept_name(resource.get("type")) or description, content, context)
     made.type_coding = coding
     around = next(iter(objects(resource.get("context"))), {})
     made.date = context.date_of(resource, "period", within=around) or context.date_of(resource, "period", "date", "indexed", "created")
@@ -60,7 +60,7 @@ def read_report(resource: Resource, context: Context) -> DocumentReading:
             attach(found["content"], found, f"{context.tree.place(resource)}.media", content, context)
     content.text = "\n\n".join(one for one in ("\n".join(lines), content.text) if one) or narrative(resource)
     categories = _categories(resource)
-    title = concept_text(resource.get("code"))
+    title = concept_name(resource.get("code"))
     service = next((one.code for held in categories for one in (held, *held.translations) if one.code and one.code.isupper()), None)
     kind = classify_document([one for one in (code, *categories) if one], diagnostic_service=service, title=title)
     if kind == OTHER and any(one.value.kind == "quantity" for one in content.results):
@@ -81,7 +81,7 @@ def read_composition(resource: Resource, context: Context) -> DocumentReading:
     code, title = read_concept(resource.get("type")), text_of(resource.get("title"))
     kind = classify_document([code] if code else [], title=title)
     kind = classify_document(_categories(resource)) if kind == OTHER else kind
-    made = _document(resource, kind, title or concept_text(resource.get("type")), content, context)
+    made = _document(resource, kind, title or concept_name(resource.get("type")), content, context)
     made.type_coding = code
     made.date = context.date_of(resource, "date")
     return made

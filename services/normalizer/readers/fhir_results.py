@@ -69,7 +69,7 @@ def result_lines(results: list[Result]) -> list[str]:
 def observed(observation: Resource, context: Context) -> tuple[Content, str, str | None]:
     """What an Observation that no report holds says as a document, its type and title: laboratory categories make a laboratory report."""
     results = read_results(observation, context)
-    categories = {one.get("code") for held in objects(observation.get("category")) for one in objects(held.get("coding"))}
+    categories = {text_of(one.get("code")) for held in objects(observation.get("category")) for one in objects(held.get("coding"))}
     kind = "lab_report" if "laboratory" in categories else OTHER
     text = "\n".join([*result_lines(results), *notes_of(observation)]) or narrative(observation)
     return Content(text, [], results), kind, concept_text(observation.get("code"))

@@ -81,11 +81,16 @@ def read_code(concept: Any) -> Coding | None:
 
 
 def concept_text(concept: Any) -> str | None:
-    """What a concept is called by its sender."""
+    """What a concept is called by its sender, else its code."""
+    return concept_name(concept) or ((code := read_concept(concept)) and code.code) or None
+
+
+def concept_name(concept: Any) -> str | None:
+    """What a concept is called by its sender; a bare code is no name."""
     if isinstance(concept, dict) and (text := text_of(concept.get("text"))):
         return text
     code = read_concept(concept)
-    return next((one.display for one in (code, *code.translations) if one.display), code.code) if code else None
+    return next((one.display for one in (code, *code.translations) if one.display), None) if code else None
 
 
 def codes_of(concept: Any) -> set[str]:

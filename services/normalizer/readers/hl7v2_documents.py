@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from services.normalizer.document_types import OTHER, classify_document, title_of
 from services.normalizer.readers.hl7v2_results import Body, read_body
@@ -9,12 +10,12 @@ from services.normalizer.readers.hl7v2_values import CODES, read_code, read_pers
 from services.normalizer.times import moment
 from shared.canonical.elements import Content, DocumentIdentifier, Relation, Section, Source
 from shared.canonical.reading import DocumentReading, DocumentStatus, ProviderProfile, Reading, Warning
-from shared.formats.hl7v2 import Field, Message, Segment, document_number, entity_key, report_key
+from shared.formats.hl7v2 import REPORTS, Field, Message, Segment, document_number, entity_key, report_key
 from shared.identity import digest, document_id, source_version
 
-REPORTS = frozenset({"ORU", "OUL", "ORL", "ORF"})  # an OBR is a report here even without any OBX
 FINAL_RANK, CORRECTED_RANK, CANCELLED_RANK = 7, 8, 9
 FOLLOWING = frozenset({"OBX", "NTE", "SPM"})
+MAX_LOOKED_AT = 20  # OBX that may tell what kind of document a TXA is
 
 
 @dataclass(slots=True)
@@ -43,7 +44,8 @@ def read_documents(
     """The documents of a message; warnings and files are added to the reading."""
     txas = message.all("TXA")
     if txas:
-        return [_note(message, txa, index, content, patient_key, provider, reading) for index, txa in enumerate(txas)]
+        sha256 = digest(content)
+        return [_note(message, txa, index, sha256, patient_key, provider, reading) for index, txa in enumerate(txas)]
     groups = [one for one in _groups(message) if message.code in REPORTS or any(part.name == "OBX" for part in one.body)]
     if groups:
         return [_report(message, one, index, content, patient_key, provider, reading) for index, one in enumerate(_reports(groups))]
@@ -72,22 +74,21 @@ def _groups(message: Message) -> list[Group]:
 
 
 def _reports(groups: list[Group]) -> list[list[Group]]:
-    """Groups that belong together, each set in the order of its first."""
-    reports: list[tuple[set[str], list[Group]]] = []
-    for one in groups:
-        tokens = one.tokens
-        tied = [report for report in reports if report[0] & tokens]
-        if not tied:
-            reports.append((tokens, [one]))
-            continue
-        known, members = tied[0]
-        known |= tokens
-        for more, others in tied[1:]:  # this group ties together what stood apart
-            known |= more
-            members += others
-            reports.remove((more, others))
-        members.append(one)
-    return [sorted(members, key=lambda one: one.obr.number) for _, members in reports]
+    """Groups that belong together, each set in the order of its first. Masses of groups cost no more than each its turn."""
+    home: dict[str, int] = {}  # by token
+    tokens: dict[int, set[str]] = {}
+    members: dict[int, list[Group]] = {}
+    for number, one in enumerate(groups):
+        tokens[number], members[number] = one.tokens, [one]
+        # this group ties together what stood apart: into the one with most, so that nothing moves often
+        tied = {home[token] for token in tokens[number] if token in home} | {number}
+        most = max(tied, key=lambda report: len(tokens[report]))
+        for other in tied - {most}:
+            home.update(dict.fromkeys(tokens[other], most))
+            tokens[most] |= tokens.pop(other)
+            members[most] += members.pop(other)
+        home.update(dict.fromkeys(one.tokens, most))
+    return sorted((sorted(one, key=lambda each: each.obr.number) for one in members.values()), key=lambda one: one[0].obr.number)
 
 
 def _report(
@@ -104,8 +105,8 @@ def _report(
         kind = "lab_report"
     statuses = [_report_status(one, body) for one, body in zip(groups, bodies, strict=True)]
     rank = _combined(statuses)
-    edited = [found for one in groups if (found := _moment(one.obr.text(22), provider, reading, "OBR-22"))]
-    sent = _moment(message.header.text(7), provider, reading, "MSH-7")
+    edited = [found for one in groups if (found := _moment(one.obr.text(22), provider, message, reading, "OBR-22"))]
+    sent = _moment(message.header.text(7), provider, message, reading, "MSH-7")
     key = report_key(first) or f"oru|sha256:{digest(content)}|{index}"
     is_wrong_patient = any("W" in body.statuses for body in bodies)
     made = DocumentReading(
@@ -120,9 +121,7 @@ def _report(
         authors=_people(_interpreters(first)) or _people(first.repetitions(16)),
         source=_source(message, provider),
     )
-    for one in groups:
-        _add_number(made, one.obr.field(3), "filler")
-        _add_number(made, one.obr.field(2), "placer")
+    made.identifiers = _numbers([(one.obr.field(at), kind) for one in groups for at, kind in ((3, "filler"), (2, "placer"))])
     made.content = _content(list(zip(groups, bodies, strict=True)), reading)
     return made
 
@@ -179,7 +178,7 @@ def _status(rank: int, is_wrong_patient: bool) -> DocumentStatus:
 
 
 def _note(
-    message: Message, txa: Segment, index: int, content: bytes, patient_key: str | None, provider: ProviderProfile, reading: Reading
+    message: Message, txa: Segment, index: int, sha256: str, patient_key: str | None, provider: ProviderProfile, reading: Reading
 ) -> DocumentReading:
     """A document with a TXA; the OBX of the message are its text and its files."""
     segments = [one for one in message.segments if one.name in FOLLOWING] if index == 0 else []
@@ -187,7 +186,7 @@ def _note(
     reading.files |= body.files
     txa_code, obr = read_code(txa.field(2)), message.first("OBR")
     obr_code = read_code(obr.field(4)) if obr else None
-    shown = [code for one in message.all("OBX") if (code := read_code(one.field(3)))]
+    shown = [code for one in islice(message.all("OBX"), MAX_LOOKED_AT) if (code := read_code(one.field(3)))]
     title = (txa_code.display if txa_code else None) or (obr_code.display if obr_code else None)
     kind = classify_document([txa_code] if txa_code else [], local_type=txa.text(2))
     if kind == OTHER:
@@ -197,7 +196,7 @@ def _note(
     key = document_number(message, txa)
     is_cancelled = message.event == "T11"
     made = DocumentReading(
-        document_id(provider.provider_id, f"mdm|{key}" if key else f"mdm|sha256:{digest(content)}|{index}"),
+        document_id(provider.provider_id, f"mdm|{key}" if key else f"mdm|sha256:{sha256}|{index}"),
         patient_key,
         kind,
         _note_version(message, txa, provider, reading, is_cancelled=is_cancelled),
@@ -210,11 +209,10 @@ def _note(
         relations=_relations(message, txa, provider),
         content=Content("\n".join(body.lines).strip("\n") or None, [], body.results, body.attachments),
     )
-    _add_number(made, txa.field(12), "document")
-    _add_number(made, txa.field(13), "parent")
+    numbers = [(txa.field(12), "document"), (txa.field(13), "parent")]
     if obr:
-        _add_number(made, obr.field(3), "filler")
-        _add_number(made, obr.field(2), "placer")
+        numbers += [(obr.field(3), "filler"), (obr.field(2), "placer")]
+    made.identifiers = _numbers(numbers)
     return made
 
 
@@ -223,7 +221,7 @@ def _note_version(message: Message, txa: Segment, provider: ProviderProfile, rea
     written = [(txa.text(8), "TXA-8"), (txa.text(7), "TXA-7"), (txa.text(6), "TXA-6")]
     evn = message.first("EVN")
     sent = [(evn.text(2) if evn else None, "EVN-2"), (message.header.text(7), "MSH-7")]
-    found = [made for text, where in (written + sent) if (made := _moment(text, provider, reading, where))]
+    found = [made for text, where in (written + sent) if (made := _moment(text, provider, message, reading, where))]
     if is_cancelled:
         return source_version("mdm", edited_at=max(found, default=None), rank=CANCELLED_RANK)
     rank = int(CODES["completion_rank"].get((txa.text(17) or "").upper(), 0))
@@ -259,7 +257,7 @@ def _bare(message: Message, content: bytes, patient_key: str | None, provider: P
     reading.files |= body.files
     reading.warnings.append(Warning("report_without_number", "OBR"))
     kind = "lab_report" if body.results and message.code in REPORTS else OTHER
-    sent = _moment(message.header.text(7), provider, reading, "MSH-7")
+    sent = _moment(message.header.text(7), provider, message, reading, "MSH-7")
     return DocumentReading(
         document_id(provider.provider_id, f"oru|sha256:{digest(content)}|0"),
         patient_key,
@@ -272,7 +270,7 @@ def _bare(message: Message, content: bytes, patient_key: str | None, provider: P
     )
 
 
-def _moment(written: str | None, provider: ProviderProfile, reading: Reading, where: str) -> datetime | None:
+def _moment(written: str | None, provider: ProviderProfile, message: Message, reading: Reading, where: str) -> datetime | None:
     """A time of the message as a moment; without a zone it takes the provider's and says so once."""
     if written is None:
         return None
@@ -281,7 +279,8 @@ def _moment(written: str | None, provider: ProviderProfile, reading: Reading, wh
         reading.warnings.append(Warning("date_not_understood", where))
         return None
     has_zone = text.endswith("Z") or "+" in text or "-" in text[11:]
-    if "T" in text and not has_zone and all(one.code != "time_without_zone" for one in reading.warnings):
+    if "T" in text and not has_zone and "time_without_zone" not in message.warnings:
+        message.warnings.append("time_without_zone")  # remembered there, where no mass of others stands
         reading.warnings.append(Warning("time_without_zone", where))
     return moment(text, provider.time_zone)
 
@@ -305,7 +304,10 @@ def _interpreters(obr: Segment) -> list[Field]:
     return found
 
 
-def _add_number(document: DocumentReading, number: Field, kind: str) -> None:
-    value = number.text(1)
-    if value and all((one.value, one.kind) != (value, kind) for one in document.identifiers):
-        document.identifiers.append(DocumentIdentifier(number.text(3) or number.text(2), value, kind))
+def _numbers(written: list[tuple[Field, str]]) -> list[DocumentIdentifier]:
+    """Numbers with their kinds, each once."""
+    found: dict[tuple[str, str], DocumentIdentifier] = {}
+    for number, kind in written:
+        if value := number.text(1):
+            found.setdefault((value, kind), DocumentIdentifier(number.text(3) or number.text(2), value, kind))
+    return list(found.values())

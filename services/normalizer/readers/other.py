@@ -158,9 +158,9 @@ def _read_rtf(content: bytes) -> _Read:
 def _rtf_text(source: str) -> str | None:
     try:
         text = rtf_to_text(source, errors="replace")  # type: ignore[no-untyped-call]  # striprtf has no types
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise _Refused(Reason.MALFORMED_DOCUMENT) from None
-    lines = (line.rstrip() for line in str(text).replace("\0", "").splitlines())
+    lines = (line.rstrip() for line in _sound(str(text)).replace("\0", "").splitlines())
     return "\n".join(lines).strip() or None
 
 
@@ -194,13 +194,18 @@ def _decode(content: bytes, media_type: str | None, *, is_page: bool) -> tuple[s
         declared = _HTML_CHARSET.search(content, 0, 2048)
     if declared is not None:
         try:
-            return content.decode(declared[1].decode("ascii")), False
+            return _sound(content.decode(declared[1].decode("ascii"))), False
         except (UnicodeError, LookupError):
             pass
     sample = content[:_SAMPLE_BYTES]
     if sum(one > 127 for one in sample) >= _MIN_SAMPLE and (best := from_bytes(sample).best()) is not None:
         return content.decode(best.encoding, "replace"), True
     return content.decode("cp1252", "replace"), True
+
+
+def _sound(text: str) -> str:
+    """Text that can be encoded: half a surrogate pair, as RTF and some codecs make it, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _html_text(text: str) -> str | None:
