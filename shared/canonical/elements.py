@@ -5,6 +5,7 @@ from typing import Literal
 
 HistoryKind = Literal["condition", "medication", "procedure", "immunization", "allergy", "family", "social"]
 DietKind = Literal["allergy", "intolerance", "diet", "exclusion", "preference"]
+ResultStatus = Literal["final", "preliminary", "corrected", "cancelled", "unknown"]
 ValueKind = Literal["quantity", "text", "coded", "range", "ratio", "datetime", "time", "attachment", "none"]
 
 
@@ -161,7 +162,7 @@ class Result:
     value: Value = field(default_factory=Value)
     reference_range: str | None = None
     interpretation: str | None = None  # H, L, A …
-    status: Literal["final", "preliminary", "corrected", "cancelled", "unknown"] = "unknown"
+    status: ResultStatus = "unknown"
     effective: str | None = None
     group: str | None = None  # OBR or panel code
 

@@ -6,7 +6,7 @@ import re
 from shared.canonical.reading import Format
 from shared.formats.cda_tree import ROOTS, V3_NAMESPACE
 from shared.formats.fhir import is_fhir
-from shared.formats.hl7v2 import is_hl7v2
+from shared.formats.hl7v2_text import is_hl7v2
 from shared.formats.xml import RefusedXML, decode_xml, scan_prolog
 
 HEAD_BYTES = 4096

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.canonical.reading import Format
 from shared.formats.fhir import split_resources
-from shared.formats.hl7v2 import split_messages
+from shared.formats.hl7v2_text import split_messages
 
 SPLITTERS: dict[Format, Callable[[bytes], list[bytes]]] = {"hl7v2": split_messages, "fhir": split_resources}
 

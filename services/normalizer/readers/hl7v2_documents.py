@@ -128,7 +128,8 @@ def _report(
 
 def _body(group: Group, reading: Reading) -> Body:
     code = read_code(group.obr.field(4))
-    return read_body(group.body, group=(code.code or code.display) if code else None, is_narrative=False, warnings=reading.warnings)
+    named = (code.code or code.display) if code else None
+    return read_body(group.body, group=named, around=read_time(group.obr.text(7)), is_narrative=False, warnings=reading.warnings)
 
 
 def _content(parts: list[tuple[Group, Body]], reading: Reading) -> Content:

@@ -5,13 +5,15 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time, read_unit, read_value
+from services.normalizer.readers.hl7v2_values import CODES, first_text, read_code, read_time, read_unit, read_value
 from services.normalizer.readers.lines import result_line
-from shared.canonical.elements import Attachment, Coding, Result
+from shared.canonical.elements import Attachment, Coding, Result, ResultStatus
 from shared.canonical.reading import Warning
-from shared.formats.hl7v2 import Field, Segment, unescape
+from shared.formats.hl7v2 import DELETED, Field, Segment
+from shared.formats.hl7v2_escapes import unescape
 from shared.identity import digest
 
+STATUSES: dict[str, ResultStatus] = CODES["result_status"]
 NARRATIVE = frozenset({"TX", "FT", "ST", ""})
 MEDIA_TYPES = {
     "PDF": "application/pdf",
@@ -52,12 +54,17 @@ class Body:
     last_text: str | None = None  # OBX-3 of the text just read: what follows under the same code continues it
 
 
-def read_body(segments: Iterable[Segment], *, group: str | None, is_narrative: bool, warnings: list[Warning]) -> Body:
-    """The body of a group in the order of its segments. In a narrative (MDM) text lines are text, no results."""
+def read_body(
+    segments: Iterable[Segment], *, group: str | None, around: str | None = None, is_narrative: bool, warnings: list[Warning]
+) -> Body:
+    """The body of a group in the order of its segments. In a narrative (MDM) text lines are text, no results.
+
+    `around` is the time of the whole group (OBR-7): it holds for each OBX without a time of its own (HL7 v2.8, 7.4.2.14).
+    """
     body = Body()
     for segment in segments:
         if segment.name == "OBX":
-            _read_observation(segment, body, group, is_narrative, warnings)
+            _read_observation(segment, body, group, around, is_narrative, warnings)
         elif segment.name == "NTE":
             body.lines.extend(text for part in segment.repetitions(3) if (text := part.whole()))
         elif segment.name == "SPM" and (kind := read_code(segment.field(4))) and (kind.display or kind.code):
@@ -65,50 +72,62 @@ def read_body(segments: Iterable[Segment], *, group: str | None, is_narrative: b
     return body
 
 
-def _read_observation(obx: Segment, body: Body, group: str | None, is_narrative: bool, warnings: list[Warning]) -> None:
-    kind = (obx.text(2) or "").upper()
-    where = f"OBX[{obx.number}]"
-    status = (obx.text(11) or "").upper()
+def _read_observation(obx: Segment, body: Body, group: str | None, around: str | None, is_narrative: bool, warnings: list[Warning]) -> None:
+    fields, separators = obx.fields, obx.separators
+    if len(fields) < 15:
+        fields = fields + [""] * (15 - len(fields))
+    kind = (first_text(fields[2], separators) or "").upper()
+    status = (first_text(fields[11], separators) or "").upper()
     body.statuses.append(status)
     if kind == "ED":
         for part in obx.repetitions(5):
-            _read_encapsulated(part, obx, body, where, warnings)
+            _read_encapsulated(part, obx, body, warnings)
         return
     if kind == "RP":
         for part in obx.repetitions(5):
-            if url := part.text(1):
-                subtype = (part.text(4) or part.text(3) or "").upper()
-                body.attachments.append(Attachment(MEDIA_TYPES.get(subtype, "application/octet-stream"), title=obx.text(3, 1), url=url))
-                warnings.append(Warning("attachment_not_included", f"{where}-5"))
+            _read_pointer(part, obx, body, warnings)
         return
-    code = read_code(obx.field(3))
+    written = fields[5]
     if is_narrative and kind in NARRATIVE:
         parts = obx.repetitions(5)
         body.lines.extend((part.whole() or "") for part in parts) if parts else body.lines.append("")
         return
-    unit, unit_code = read_unit(obx.field(6))
-    parts = obx.repetitions(5)
-    for part in parts or [Field("", obx.separators)]:
-        value = read_value(kind, part, unit, unit_code)
+    code = read_code(obx.field(3))
+    unit, unit_code = read_unit(obx.field(6)) if fields[6] else (None, None)
+    is_simple = separators.repetition not in written and written != DELETED
+    values = [written] if is_simple else [part.raw for part in obx.repetitions(5)] or [""]
+    said = _status(status), first_text(fields[7], separators), first_text(fields[8], separators)
+    effective = (read_time(first_text(fields[14], separators)) if fields[14] else None) or around
+    for one in values:
+        value = read_value(kind, one, separators, unit, unit_code)
         if kind == "NM" and value.kind == "text":
-            warnings.append(Warning("number_not_understood", f"{where}-5"))
-        result = Result(
-            code,
-            value,
-            obx.text(7),
-            obx.text(8),
-            CODES["result_status"].get(status, "unknown"),
-            read_time(obx.text(14)),
-            group,
-        )
+            warnings.append(Warning("number_not_understood", f"OBX[{obx.number}]-5"))
+        result = Result(code, value, said[1], said[2], said[0], effective, group)
         body.results.append(result)
-        is_continued = kind in ("TX", "FT") and bool(obx.raw(3)) and body.last_text == obx.raw(3)
-        body.lines.append(value.text or "" if is_continued else result_line(result))
-        body.last_text = obx.raw(3) if kind in ("TX", "FT") else None
+        if kind in ("TX", "FT"):  # what follows under the same code continues it
+            is_continued = bool(fields[3]) and body.last_text == fields[3]
+            body.lines.append(value.text or "" if is_continued else result_line(result))
+            body.last_text = fields[3]
+        else:
+            body.lines.append(result_line(result))
+            body.last_text = None
 
 
-def _read_encapsulated(part: Field, obx: Segment, body: Body, where: str, warnings: list[Warning]) -> None:
+def _status(written: str) -> ResultStatus:
+    return STATUSES.get(written, "unknown")
+
+
+def _read_pointer(part: Field, obx: Segment, body: Body, warnings: list[Warning]) -> None:
+    """An RP: a file that lies elsewhere; it is named, not fetched."""
+    if url := part.text(1):
+        subtype = (part.text(4) or part.text(3) or "").upper()
+        body.attachments.append(Attachment(MEDIA_TYPES.get(subtype, "application/octet-stream"), title=obx.text(3, 1), url=url))
+        warnings.append(Warning("attachment_not_included", f"OBX[{obx.number}]-5"))
+
+
+def _read_encapsulated(part: Field, obx: Segment, body: Body, warnings: list[Warning]) -> None:
     """An ED: source, type, subtype, encoding, data."""
+    where = f"OBX[{obx.number}]"
     kind, subtype, encoding = ((part.text(number) or "").upper() for number in (2, 3, 4))
     written = part.components[4] if len(part.components) > 4 else ""
     title = obx.text(3, 1) and (read_code(obx.field(3)) or Coding()).display

@@ -1,18 +1,24 @@
 """HL7 v2 data types as canonical elements: codes, names, addresses, times, and the values of OBX-5."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from services.normalizer.mappings.tables import load_table
 from shared.canonical.elements import Address, Coding, HumanName, OtherName, Value
-from shared.formats.hl7v2 import Field
+from shared.formats.hl7v2 import DELETED, Field
+from shared.formats.hl7v2_separators import Separators
 
 CODES: dict[str, dict[str, Any]] = load_table("hl7v2_codes")
 TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?\d{0,5}(?:\.(\d{1,6})\d*)?([+-]\d{4})?$")
 ISO_TIME = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?)?(Z|[+-]\d{2}:?\d{2})?$")
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$")
 COMPARED = re.compile(r"(<=|>=|<|>)\s*([+-]?(?:\d+\.?\d*|\.\d+))$")
+CLOCK = re.compile(r"(\d{2})(\d{2})(\d{2})?$")
+NUMBERS = frozenset({"NM", "SI"})
+PLAIN = frozenset({"ST", "TX", "FT", ""})
 COMPARATORS = frozenset({"<", ">", "<=", ">="})
 NAME_USES = {"M": "maiden", "B": "maiden", "N": "nickname", "A": "alias", "S": "pseudonym", "D": "usual"}
 
@@ -23,7 +29,14 @@ def system_of(written: str | None) -> str | None:
 
 
 def read_code(field: Field) -> Coding | None:
-    """A CE or CWE: identifier, text, system, and the alternate in components 4 to 6 as a translation."""
+    """A CE or CWE: identifier, text, system, and the alternate in components 4 to 6 as a translation. Nobody may change what it gives."""
+    return _code(field.raw, field.separators) if field.raw else None
+
+
+@lru_cache(maxsize=8192)
+def _code(raw: str, separators: Separators) -> Coding | None:
+    """The same codes come again and again: each is read once."""
+    field = Field(raw, separators)
     code, display, system = field.text(1), field.text(2), field.text(3)
     other = Coding(system_of(field.text(6)), field.text(4), field.text(5))
     alternates = [other] if other.code or other.display else []
@@ -64,6 +77,7 @@ def read_address(field: Field) -> Address | None:
     return made
 
 
+@lru_cache(maxsize=1024)
 def read_time(written: str | None) -> str | None:
     """A DTM, TS or DT in ISO 8601, in the precision and the zone that it came with; None when it is no time."""
     if written is None:
@@ -94,6 +108,12 @@ def _zone(written: str | None) -> str:
 
 def read_unit(field: Field) -> tuple[str | None, Coding | None]:
     """OBX-6: the unit as sent, and its UCUM code where the sender says that it is one."""
+    return _unit(field.raw, field.separators) if field.raw else (None, None)
+
+
+@lru_cache(maxsize=2048)
+def _unit(raw: str, separators: Separators) -> tuple[str | None, Coding | None]:
+    field = Field(raw, separators)
     code, display, system = field.text(1), field.text(2), system_of(field.text(3))
     if code is None and display is None:
         return None, None
@@ -105,37 +125,34 @@ def read_unit(field: Field) -> tuple[str | None, Coding | None]:
     return code or display, None
 
 
-def read_value(kind: str, field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+@lru_cache(maxsize=4096)
+def first_text(raw: str, separators: Separators) -> str | None:
+    """The first component of a field's first repetition that says anything, decoded; None when it is empty."""
+    said = next((one for one in raw.split(separators.repetition) if one and one != DELETED), "")
+    return Field(said, separators).text(1)
+
+
+def read_value(kind: str, raw: str, separators: Separators, unit: str | None, unit_code: Coding | None) -> Value:
     """One repetition of OBX-5 by its data type (OBX-2); a number that is none stays text."""
-    if kind in ("NM", "SI"):
-        return _number(field.text(1) or field.whole(), unit, unit_code)
-    if kind == "SN":
-        return _structured(field, unit, unit_code)
-    if kind in ("CE", "CWE", "CNE", "CF", "IS", "ID", "CX"):
-        return _coded(kind, field)
-    if kind in ("DT", "TS", "DTM"):
-        text = field.text(1)
-        return Value("datetime", text=read_time(text) or text) if text else Value()
-    if kind == "TM":
-        text = field.text(1)
-        return Value("time", text=text) if text else Value()
-    if kind == "XAD":
-        address = read_address(field)
-        parts = [*address.lines, address.city, address.state, address.postal_code, address.country] if address else []
-        return Value("text", text=", ".join(one for one in parts if one)) if parts else Value()
-    if kind in ("XPN", "XCN"):
-        name = read_name(field) if kind == "XPN" else None
-        text = name.text if name else read_person(field)
-        return Value("text", text=text) if text else Value()
-    text = (field.whole() or "").strip("\n")
-    return Value("text", text=text, unit=unit, unit_code=unit_code) if text.strip() else Value()
+    if kind in NUMBERS and NUMBER.match(raw):
+        return Value("quantity", raw, None, unit, unit_code)
+    field = Field(raw, separators)
+    if kind in PLAIN:
+        shown = (field.whole() or "").strip("\n")
+        return Value("text", text=shown, unit=unit, unit_code=unit_code) if shown.strip() else Value()
+    if reader := VALUE_READERS.get(kind):
+        return reader(field, unit, unit_code)
+    # a type that we do not know: what its components say, side by side
+    words = [text for number in range(1, len(field.components) + 1) if (text := field.text(number))]
+    return Value("text", text=" ".join(words), unit=unit, unit_code=unit_code) if words else Value()
 
 
 def _listed(text: str | None) -> list[str]:
     return [text] if text else []
 
 
-def _number(text: str | None, unit: str | None, unit_code: Coding | None) -> Value:
+def _number(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    text = field.text(1) or field.whole()
     if text is None:
         return Value()
     if NUMBER.match(text):
@@ -161,12 +178,80 @@ def _structured(field: Field, unit: str | None, unit_code: Coding | None) -> Val
     return Value("text", text=written, unit=unit, unit_code=unit_code) if written else Value()
 
 
-def _coded(kind: str, field: Field) -> Value:
-    if kind in ("IS", "ID", "CX"):
-        text = field.text(1)
-        return Value("coded", code=Coding(None, text, None)) if text else Value()
-    code = read_code(field)
+def _coded(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    """A CE, CWE, CNE or CF; text that stands for a code stays beside it (CWE-9: original text)."""
+    code, text = read_code(field), field.text(9)
     if code is None:
-        text = field.text(9)  # CWE-9: original text
         return Value("text", text=text) if text else Value()
-    return Value("coded", text=field.text(9) if kind == "CWE" else None, code=code)
+    return Value("coded", text=text, code=code)
+
+
+def _plain_code(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    """An IS, ID or CX: a code without a system."""
+    text = field.text(1)
+    return Value("coded", code=Coding(None, text, None)) if text else Value()
+
+
+def _moment(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    text = field.text(1)
+    return Value("datetime", text=read_time(text) or text) if text else Value()
+
+
+def _clock(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    """A TM: HHMM[SS] as ISO 8601 writes it; anything else as written."""
+    text = field.text(1)
+    if text is None:
+        return Value()
+    found = CLOCK.match(text)
+    return Value("time", text=":".join(one for one in found.groups() if one) if found else text)
+
+
+def _period(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    """A DR: from, until."""
+    both = [read_time(text) or text for number in (1, 2) if (text := field.text(number))]
+    return Value("text", text="/".join(both)) if both else Value()
+
+
+def _limits(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    """An NR: low, high."""
+    low, high = field.text(1), field.text(2)
+    if low is None and high is None:
+        return Value()
+    return Value("range", number=low, text=f"{low or ''}-{high or ''}", unit=unit, unit_code=unit_code)
+
+
+def _quantity(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    """A CQ: quantity, unit."""
+    return _number(field, unit or field.text(2), unit_code)
+
+
+def _address(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    address = read_address(field)
+    parts = [*address.lines, address.city, address.state, address.postal_code, address.country] if address else []
+    return Value("text", text=", ".join(one for one in parts if one)) if parts else Value()
+
+
+def _name(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    name = read_name(field)
+    return Value("text", text=name.text) if name else Value()
+
+
+def _person(field: Field, unit: str | None, unit_code: Coding | None) -> Value:
+    text = read_person(field)
+    return Value("text", text=text) if text else Value()
+
+
+VALUE_READERS: dict[str, Callable[[Field, str | None, Coding | None], Value]] = {  # by OBX-2, table 0125
+    **dict.fromkeys(("NM", "SI"), _number),
+    **dict.fromkeys(("CE", "CWE", "CNE", "CF"), _coded),
+    **dict.fromkeys(("IS", "ID", "CX"), _plain_code),
+    **dict.fromkeys(("DT", "TS", "DTM"), _moment),
+    "SN": _structured,
+    "TM": _clock,
+    "DR": _period,
+    "NR": _limits,
+    "CQ": _quantity,
+    "XAD": _address,
+    "XPN": _name,
+    "XCN": _person,
+}
