@@ -29,9 +29,12 @@ def read_hl7v2(content: bytes, provider: ProviderProfile) -> Reading:
     if len({one.raw(3) for one in pids}) > 1:
         return rejected("hl7v2", Reason.SEVERAL_PATIENTS, "PID[2]")
     patient = read_patient(message, pids[0], provider, warnings) if pids else None
-    key = patient.patient_key if patient else None
+    key = (patient.patient_key or None) if patient else None
     reading.documents = read_documents(message, content, key, provider, reading)
-    if patient:
+    if patient and not key and reading.documents:
+        # somebody without a number is held under the document until someone says who it is
+        patient.patient_key = reading.documents[0].document_id
+    if patient and patient.patient_key:
         reading.patients = [patient]
     elif not reading.documents:
         if message.code in WITHOUT_RECORD:

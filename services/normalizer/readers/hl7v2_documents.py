@@ -15,6 +15,7 @@ from shared.identity import digest, document_id, source_version
 
 FINAL_RANK, CORRECTED_RANK, CANCELLED_RANK = 7, 8, 9
 FOLLOWING = frozenset({"OBX", "NTE", "SPM"})
+REFERRAL = "REF"
 MAX_LOOKED_AT = 20  # OBX that may tell what kind of document a TXA is
 
 
@@ -28,13 +29,18 @@ class Group:
 
     @property
     def tokens(self) -> set[str]:
-        """What ties groups together: filler number (placer number where there is none), placer group (ORC-4), parent (OBR-29)."""
+        """What ties groups together: filler number (placer number where there is none), placer group (ORC-4), parent (OBR-29).
+
+        A parent that is named by its placer's number ties its children; `_reports` ties them to the parent itself.
+        """
         filler, placer = entity_key(self.obr.field(3)), entity_key(self.obr.field(2))
         found = {f"filler|{filler}"} if filler else {f"placer|{placer}"} if placer else {"unnumbered"}
         if self.orc and (group := entity_key(self.orc.field(4))):
             found.add(f"group|{group}")
         if parent := self.obr.text(29, 2, 1):
             found.add(f"filler|{self.obr.text(29, 2, 3) or self.obr.text(29, 2, 2) or ''}|{parent}")
+        elif placer := self.obr.text(29, 1, 1):
+            found.add(f"parent|{self.obr.text(29, 1, 3) or self.obr.text(29, 1, 2) or ''}|{placer}")
         return found
 
 
@@ -49,8 +55,8 @@ def read_documents(
     groups = [one for one in _groups(message) if message.code in REPORTS or any(part.name == "OBX" for part in one.body)]
     if groups:
         return [_report(message, one, index, content, patient_key, provider, reading) for index, one in enumerate(_reports(groups))]
-    if message.all("OBX"):
-        if message.code in REPORTS or message.code == "MDM":
+    if message.all("OBX") or (message.code == REFERRAL and message.all("NTE")):
+        if message.code in REPORTS or message.code in ("MDM", REFERRAL):
             return [_bare(message, content, patient_key, provider, reading)]
         reading.warnings.append(Warning("observations_without_report", "OBX"))
     return []
@@ -78,8 +84,12 @@ def _reports(groups: list[Group]) -> list[list[Group]]:
     home: dict[str, int] = {}  # by token
     tokens: dict[int, set[str]] = {}
     members: dict[int, list[Group]] = {}
+    said = [one.tokens for one in groups]
+    parents = {token for one in said for token in one if token.startswith("parent|")}
     for number, one in enumerate(groups):
-        tokens[number], members[number] = one.tokens, [one]
+        if parents and f"parent|{entity_key(one.obr.field(2))}" in parents:
+            said[number].add(f"parent|{entity_key(one.obr.field(2))}")
+        tokens[number], members[number] = said[number], [one]
         # this group ties together what stood apart: into the one with most, so that nothing moves often
         tied = {home[token] for token in tokens[number] if token in home} | {number}
         most = max(tied, key=lambda report: len(tokens[report]))
@@ -87,7 +97,7 @@ def _reports(groups: list[Group]) -> list[list[Group]]:
             home.update(dict.fromkeys(tokens[other], most))
             tokens[most] |= tokens.pop(other)
             members[most] += members.pop(other)
-        home.update(dict.fromkeys(one.tokens, most))
+        home.update(dict.fromkeys(said[number], most))
     return sorted((sorted(one, key=lambda each: each.obr.number) for one in members.values()), key=lambda one: one[0].obr.number)
 
 
@@ -101,8 +111,15 @@ def _report(
     title = codings[0].display if codings else None
     service = first.text(24)
     kind = classify_document(codings, diagnostic_service=service, title=title)
-    if kind == OTHER and service is None and any(result.value.kind not in ("text", "none") for body in bodies for result in body.results):
+    if (
+        kind == OTHER
+        and service is None
+        and message.code != REFERRAL
+        and any(result.value.kind not in ("text", "none") for body in bodies for result in body.results)
+    ):
         kind = "lab_report"
+    elif kind == OTHER and message.code == REFERRAL:
+        kind = "referral_note"
     statuses = [_report_status(one, body) for one, body in zip(groups, bodies, strict=True)]
     rank = _combined(statuses)
     edited = [found for one in groups if (found := _moment(one.obr.text(22), provider, message, reading, "OBR-22"))]
@@ -188,11 +205,12 @@ def _note(
     txa_code, obr = read_code(txa.field(2)), message.first("OBR")
     obr_code = read_code(obr.field(4)) if obr else None
     shown = [code for one in islice(message.all("OBX"), MAX_LOOKED_AT) if (code := read_code(one.field(3)))]
-    title = (txa_code.display if txa_code else None) or (obr_code.display if obr_code else None)
+    named = (txa_code.display if txa_code else None) or (obr_code.display if obr_code else None)
+    title = txa.text(25) or named
     kind = classify_document([txa_code] if txa_code else [], local_type=txa.text(2))
     if kind == OTHER:
         kind = classify_document(
-            [one for one in (obr_code, *shown[:1]) if one], diagnostic_service=obr.text(24) if obr else None, title=title or txa.text(25)
+            [one for one in (obr_code, *shown[:1]) if one], diagnostic_service=obr.text(24) if obr else None, title=named or title
         )
     key = document_number(message, txa)
     is_cancelled = message.event == "T11"
@@ -257,7 +275,7 @@ def _bare(message: Message, content: bytes, patient_key: str | None, provider: P
     )
     reading.files |= body.files
     reading.warnings.append(Warning("report_without_number", "OBR"))
-    kind = "lab_report" if body.results and message.code in REPORTS else OTHER
+    kind = "lab_report" if body.results and message.code in REPORTS else "referral_note" if message.code == REFERRAL else OTHER
     sent = _moment(message.header.text(7), provider, message, reading, "MSH-7")
     return DocumentReading(
         document_id(provider.provider_id, f"oru|sha256:{digest(content)}|0"),
