@@ -39,4 +39,6 @@ def as_json(reading: Reading) -> dict[str, Any]:
     made: dict[str, Any] = msgspec.to_builtins(reading)
     for name in ("files", "source_time", "merges"):
         del made[name]
+    if reading.losses is None:
+        del made["losses"]
     return made

@@ -31,6 +31,23 @@ class Warning:
 
 
 @dataclass(slots=True)
+class Losses:
+    """What became of the elements of a source: how many are in the result, left out by which rule, and not mapped at which path."""
+
+    mapped: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)  # by rule
+    unmapped: dict[str, int] = field(default_factory=dict)  # by path, never content
+
+    def leave(self, rule: str, count: int) -> None:
+        """Count elements that are left out on purpose."""
+        self.ignored[rule] = self.ignored.get(rule, 0) + count
+
+    def miss(self, path: str, count: int) -> None:
+        """Count elements that have no place in the result."""
+        self.unmapped[path] = self.unmapped.get(path, 0) + count
+
+
+@dataclass(slots=True)
 class PatientReading:
     """What the source says about the patient. Every list may be empty; None is "not said"."""
 
@@ -70,6 +87,7 @@ class Reading:
     """Everything read from one message or document.
 
     `files` holds the bytes of attachments by sha256; it is no part of the JSON.
+    `losses` says what became of the source's elements, for what was read.
     `source_time` is when the source says so (RFC 3339 or as precise as given), for merging patients element by element.
     `merges` are pairs (surviving patient key, patient key given up) that the source declares.
     """
@@ -81,6 +99,7 @@ class Reading:
     warnings: list[Warning] = field(default_factory=list)
     patients: list[PatientReading] = field(default_factory=list)
     documents: list[DocumentReading] = field(default_factory=list)
+    losses: Losses | None = None
     source_time: str | None = None
     merges: list[tuple[str, str]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """HL7 v2 messages of any type, by their segments: TXA makes a document, OBR groups make reports, the rest are facts about the patient."""
 
+from services.normalizer.ledger.hl7v2 import take_stock
 from services.normalizer.readers.hl7v2_documents import read_documents
 from services.normalizer.readers.hl7v2_patient import read_merges, read_patient
 from services.normalizer.readers.hl7v2_values import read_time
@@ -24,6 +25,7 @@ def read_hl7v2(content: bytes, provider: ProviderProfile) -> Reading:
         # a merge carries no snapshot: what PID says here belongs to whoever survives
         reading.merges = read_merges(message, provider)
         if reading.merges:
+            reading.losses = take_stock(message, has_documents=False)
             return reading
         return rejected("hl7v2", Reason.MALFORMED_HL7, "MRG")
     if len({one.raw(3) for one in pids}) > 1:
@@ -40,6 +42,7 @@ def read_hl7v2(content: bytes, provider: ProviderProfile) -> Reading:
         if message.code in WITHOUT_RECORD:
             return skipped("hl7v2", Reason.NO_CLINICAL_CONTENT)
         return rejected("hl7v2", Reason.PATIENT_UNIDENTIFIED, "PID-3")
+    reading.losses = take_stock(message, has_documents=bool(reading.documents))
     return reading
 
 

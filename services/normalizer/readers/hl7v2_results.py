@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.normalizer.readers.hl7v2_values import CODES, first_text, read_code, read_time, read_unit, read_value
+from services.normalizer.readers.hl7v2_values import CODES, code_of, first_text, read_code, read_time, read_value, unit_of
 from services.normalizer.readers.lines import result_line
 from shared.canonical.elements import Attachment, Coding, Result, ResultStatus
 from shared.canonical.reading import Warning
@@ -14,6 +14,8 @@ from shared.formats.hl7v2_escapes import unescape
 from shared.identity import digest
 
 STATUSES: dict[str, ResultStatus] = CODES["result_status"]
+OBX_FIELDS = 15  # as many as are read, and OBX-0
+NOTHING = [""] * OBX_FIELDS
 NARRATIVE = frozenset({"TX", "FT", "ST", ""})
 MEDIA_TYPES = {
     "PDF": "application/pdf",
@@ -74,8 +76,8 @@ def read_body(
 
 def _read_observation(obx: Segment, body: Body, group: str | None, around: str | None, is_narrative: bool, warnings: list[Warning]) -> None:
     fields, separators = obx.fields, obx.separators
-    if len(fields) < 15:
-        fields = fields + [""] * (15 - len(fields))
+    if len(fields) < OBX_FIELDS:
+        fields = fields + NOTHING[len(fields) :]
     kind = (first_text(fields[2], separators) or "").upper()
     status = (first_text(fields[11], separators) or "").upper()
     body.statuses.append(status)
@@ -92,17 +94,18 @@ def _read_observation(obx: Segment, body: Body, group: str | None, around: str |
         parts = obx.repetitions(5)
         body.lines.extend((part.whole() or "") for part in parts) if parts else body.lines.append("")
         return
-    code = read_code(obx.field(3))
-    unit, unit_code = read_unit(obx.field(6)) if fields[6] else (None, None)
+    code = code_of(fields[3], separators) if fields[3] else None
+    unit, unit_code = unit_of(fields[6], separators) if fields[6] else (None, None)
     is_simple = separators.repetition not in written and written != DELETED
     values = [written] if is_simple else [part.raw for part in obx.repetitions(5)] or [""]
-    said = _status(status), first_text(fields[7], separators), first_text(fields[8], separators)
+    limits = first_text(fields[7], separators) if fields[7] else None
+    flag = first_text(fields[8], separators) if fields[8] else None
     effective = (read_time(first_text(fields[14], separators)) if fields[14] else None) or around
     for one in values:
         value = read_value(kind, one, separators, unit, unit_code)
         if kind == "NM" and value.kind == "text":
             warnings.append(Warning("number_not_understood", f"OBX[{obx.number}]-5"))
-        result = Result(code, value, said[1], said[2], said[0], effective, group)
+        result = Result(code, value, limits, flag, STATUSES.get(status, "unknown"), effective, group)
         body.results.append(result)
         if kind in ("TX", "FT"):  # what follows under the same code continues it
             is_continued = bool(fields[3]) and body.last_text == fields[3]
@@ -111,10 +114,6 @@ def _read_observation(obx: Segment, body: Body, group: str | None, around: str |
         else:
             body.lines.append(result_line(result))
             body.last_text = None
-
-
-def _status(written: str) -> ResultStatus:
-    return STATUSES.get(written, "unknown")
 
 
 def _read_pointer(part: Field, obx: Segment, body: Body, warnings: list[Warning]) -> None:

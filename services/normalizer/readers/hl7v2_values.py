@@ -30,13 +30,13 @@ def system_of(written: str | None) -> str | None:
 
 def read_code(field: Field) -> Coding | None:
     """A CE or CWE: identifier, text, system, and the alternate in components 4 to 6 as a translation. Nobody may change what it gives."""
-    return _code(field.raw, field.separators) if field.raw else None
+    return code_of(field.raw, field.separators) if field.raw else None
 
 
 @lru_cache(maxsize=8192)
-def _code(raw: str, separators: Separators) -> Coding | None:
-    """The same codes come again and again: each is read once."""
-    field = Field(raw, separators)
+def code_of(raw: str, separators: Separators) -> Coding | None:
+    """The first repetition of a field as `read_code` reads it. The same codes come again and again: each is read once."""
+    field = _first(raw, separators)
     code, display, system = field.text(1), field.text(2), field.text(3)
     other = Coding(system_of(field.text(6)), field.text(4), field.text(5))
     alternates = [other] if other.code or other.display else []
@@ -106,14 +106,10 @@ def _zone(written: str | None) -> str:
     return f"{written[:3]}:{written[3:]}"
 
 
-def read_unit(field: Field) -> tuple[str | None, Coding | None]:
-    """OBX-6: the unit as sent, and its UCUM code where the sender says that it is one."""
-    return _unit(field.raw, field.separators) if field.raw else (None, None)
-
-
 @lru_cache(maxsize=2048)
-def _unit(raw: str, separators: Separators) -> tuple[str | None, Coding | None]:
-    field = Field(raw, separators)
+def unit_of(raw: str, separators: Separators) -> tuple[str | None, Coding | None]:
+    """OBX-6: the unit as sent, and its UCUM code where the sender says that it is one."""
+    field = _first(raw, separators)
     code, display, system = field.text(1), field.text(2), system_of(field.text(3))
     if code is None and display is None:
         return None, None
@@ -128,8 +124,12 @@ def _unit(raw: str, separators: Separators) -> tuple[str | None, Coding | None]:
 @lru_cache(maxsize=4096)
 def first_text(raw: str, separators: Separators) -> str | None:
     """The first component of a field's first repetition that says anything, decoded; None when it is empty."""
-    said = next((one for one in raw.split(separators.repetition) if one and one != DELETED), "")
-    return Field(said, separators).text(1)
+    return _first(raw, separators).text(1)
+
+
+def _first(raw: str, separators: Separators) -> Field:
+    """The first repetition that says anything."""
+    return Field(next((one for one in raw.split(separators.repetition) if one and one != DELETED), ""), separators)
 
 
 def read_value(kind: str, raw: str, separators: Separators, unit: str | None, unit_code: Coding | None) -> Value:
