@@ -6,7 +6,7 @@ from services.normalizer.readers.ccda import read_ccda
 from services.normalizer.readers.fhir import read_fhir, read_json
 from services.normalizer.readers.hl7v2 import read_hl7v2
 from services.normalizer.readers.other import read_other
-from shared.canonical.reading import Format, ProviderProfile, Reading, rejected
+from shared.canonical.reading import Format, Losses, ProviderProfile, Reading, rejected
 from shared.formats.recognise import recognise
 from shared.outcomes import Reason
 
@@ -24,4 +24,7 @@ def read_content(content: bytes, provider: ProviderProfile, *, format: Format | 
         return rejected("unknown", Reason.EMPTY_CONTENT)
     known = format or recognise(content, media_type)
     reader = READERS.get(known)
-    return reader(content, provider) if reader else read_other(content, known, provider, media_type=media_type)
+    reading = reader(content, provider) if reader else read_other(content, known, provider, media_type=media_type)
+    if reading.losses is None and reading.outcome == "normalized":
+        reading.losses = Losses(mapped=1)  # a file without named elements: it is kept as a whole
+    return reading

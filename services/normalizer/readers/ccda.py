@@ -1,6 +1,7 @@
 """C-CDA 1.1 and 2.1, C32 and plain CDA R2, whole or in fragments: bytes in, one document and its patient out. Never raises."""
 
 from services.normalizer.document_types import classify_document, title_of
+from services.normalizer.ledger.cda import take_stock
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_attachments import read_attachments
 from services.normalizer.readers.ccda_entries import Findings, read_entries, read_loose_statement
@@ -57,6 +58,7 @@ def read_ccda(content: bytes, provider: ProviderProfile) -> Reading:
         reading.patients.append(patient)
     reading.documents.append(document)
     reading.source_time = document.date
+    reading.losses = take_stock(cda.root)
     return reading
 
 

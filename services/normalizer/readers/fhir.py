@@ -1,6 +1,7 @@
 """FHIR JSON (R4, with what STU3 and R5 write otherwise): a resource or a bundle about one patient."""
 
 from services.normalizer.document_types import title_of
+from services.normalizer.ledger.fhir import take_stock
 from services.normalizer.readers.fhir_documents import READERS
 from services.normalizer.readers.fhir_facts import FACTS, diets_of, read_fact, read_social
 from services.normalizer.readers.fhir_patient import is_animal, read_patient
@@ -82,6 +83,7 @@ def _read(tree: Tree, subjects: Subjects, principal: str | None, provider: Provi
         # what is said of somebody unnamed is held under the document until someone says whose it is
         patient.patient_key = reading.documents[0].document_id
         reading.patients.append(patient)
+    reading.losses = take_stock(own, foreign=[one for one in tree.resources if id(one) not in ids])
     return reading
 
 
