@@ -115,11 +115,11 @@ def read_identity(cda: CDA, content: bytes, provider: ProviderProfile) -> Identi
     time = read_time(written, provider.time_zone)
     if not cda.is_fragment:
         if time is None:
-            warnings.append(Warning("time_unreadable", "effectiveTime"))
+            warnings.append(Warning("date_not_understood", "effectiveTime"))
         elif time.is_cut:
-            warnings.append(Warning("time_cut", "effectiveTime"))
-        elif time.zone_assumed:
-            warnings.append(Warning("zone_assumed", "effectiveTime"))
+            warnings.append(Warning("date_cut", "effectiveTime"))
+        elif time.time_without_zone:
+            warnings.append(Warning("time_without_zone", "effectiveTime"))
     version = None if cda.is_fragment else _version_number(cda, warnings)
     return Identity(
         patient_key=who,
@@ -140,7 +140,7 @@ def _version_number(cda: CDA, warnings: list[Warning]) -> int | None:
         return None
     if written.isascii() and written.isdigit() and len(written) <= 20:
         return int(written)
-    warnings.append(Warning("version_unreadable", "versionNumber"))
+    warnings.append(Warning("version_not_understood", "versionNumber"))
     return None
 
 

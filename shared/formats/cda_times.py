@@ -22,7 +22,7 @@ class Time:
 
     text: str
     moment: datetime
-    zone_assumed: bool = False  # the provider's zone was added
+    time_without_zone: bool = False  # the provider's zone was added
     is_cut: bool = False  # a part behind a readable beginning was left out
 
 

@@ -86,7 +86,7 @@ def parse_cda(content: bytes) -> CDA:
     Raises RefusedXML; its reason is unsupported_content when the XML is well-formed but no CDA.
     """
     decoded = decode_xml(content)
-    warnings = [Warning("encoding_guessed")] if decoded.guessed else []
+    warnings = [Warning("charset_guessed")] if decoded.guessed else []
     refusal: RefusedXML | None = None
     root: Element | None = None
     try:

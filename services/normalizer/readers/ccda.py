@@ -160,7 +160,7 @@ def _read_sections(parent: Element, where: str, sections: list[Section], context
 def _read_section(section: Element, where: str, sections: list[Section], context: Context, findings: Findings) -> None:
     if len(sections) >= _MAX_SECTIONS:
         context.where = where
-        context.warn("sections_unread", once=True)
+        context.warn("sections_not_read", once=True)
         return
     context.section, context.where = section, where
     code = attribute(child(section, "code"), "code")

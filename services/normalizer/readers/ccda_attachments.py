@@ -64,7 +64,7 @@ def _decode(element: Element, context: Context) -> bytes | None:
     try:
         return b64decode(text + "=" * (-len(text) % 4), validate=True) or None
     except (binascii.Error, ValueError):
-        context.warn("attachment_unreadable")
+        context.warn("attachment_not_understood")
         return None
 
 

@@ -69,7 +69,7 @@ def _read_birth_date(patient: Element, context: Context) -> str | None:
         return None
     time = read_time(written, context.time_zone)
     if time is None:
-        context.warn("time_unreadable")
+        context.warn("date_not_understood")
         return None
     return time.text.partition("T")[0]
 

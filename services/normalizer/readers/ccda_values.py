@@ -61,10 +61,10 @@ class Context:
                 continue
             time = read_time(written, self.time_zone)
             if time is None:
-                self.warn("time_unreadable")
+                self.warn("date_not_understood")
                 return None
-            if time.zone_assumed:
-                self.warn("zone_assumed", once=True)
+            if time.time_without_zone:
+                self.warn("time_without_zone", once=True)
             return time.text
         return None
 
@@ -125,7 +125,7 @@ def read_value(element: Element, context: Context) -> Value:
             return Value("attachment", text=attribute(element, "mediaType"))
         case "ST" | "ED" | "SC" | "":
             return _text(context.text(element))
-    context.warn("value_unsupported")
+    context.warn("value_not_mapped")
     return _text(context.text(element))
 
 
@@ -148,7 +148,7 @@ def _quantity(number: str | None, element: Element, context: Context, comparator
     if number is None:
         return _text(wording(element, context) or context.text(element))
     if not _NUMBER.fullmatch(number):
-        context.warn("number_unreadable")
+        context.warn("number_not_understood")
         return Value("text", text=f"{number} {unit}" if unit else number)
     return Value("quantity", number=number, comparator=comparator, unit=unit, unit_code=_unit_code(unit, element))
 

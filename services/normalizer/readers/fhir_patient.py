@@ -33,7 +33,7 @@ def read_patient(who: Who, context: Context) -> PatientReading:
     if birth_date and _DATE.fullmatch(birth_date) and moment(birth_date, "UTC"):
         reading.birth_date = birth_date
     elif birth_date:
-        context.warn("time_unreadable", f"{place}.birthDate")
+        context.warn("date_not_understood", f"{place}.birthDate")
     gender = text_of(patient.get("gender"))
     reading.gender = next((one for one in GENDERS if one == gender), None)
     contacts = ContactDetails()

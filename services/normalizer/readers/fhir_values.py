@@ -41,7 +41,7 @@ class Context:
         if text is None:
             return None
         if moment(text, self.provider.time_zone) is None:
-            self.warn("time_unreadable", self.tree.place(resource))
+            self.warn("date_not_understood", self.tree.place(resource))
             return None
         if "T" in text and not _HAS_ZONE.search(text):
             self.warn("time_without_zone", self.tree.place(resource))

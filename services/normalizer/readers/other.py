@@ -109,7 +109,7 @@ def _read_pdf(content: bytes) -> _Read:
         count = len(document)
         read = _Read("application/pdf", title=document.get_metadata_value("Title"))
         if count > MAX_PAGES:
-            read.warnings.append(Warning("pages_unread", f"page[{MAX_PAGES + 1}]"))
+            read.warnings.append(Warning("pages_not_read", f"page[{MAX_PAGES + 1}]"))
         pages: list[str] = []
         for number in range(min(count, MAX_PAGES)):
             pages.append(_page_text(document, number, read))
@@ -126,7 +126,7 @@ def _page_text(document: pypdfium2.PdfDocument, number: int, read: _Read) -> str
         page = document[number]
         text = page.get_textpage().get_text_bounded()
     except pypdfium2.PdfiumError:
-        read.warnings.append(Warning("page_unreadable", f"page[{number + 1}]"))
+        read.warnings.append(Warning("page_not_understood", f"page[{number + 1}]"))
         return ""
     return "\n".join(line.rstrip() for line in str(text).replace("\0", "").replace("\ufffe", "-").splitlines()).strip()
 
@@ -171,7 +171,7 @@ def _read_text(content: bytes, media_type: str | None) -> _Read:
     if html and (found := _HTML_TITLE.search(text, 0, _SAMPLE_BYTES)):
         read.title = unescape(found[1])
     if is_guessed:
-        read.warnings.append(Warning("encoding_guessed"))
+        read.warnings.append(Warning("charset_guessed"))
     return read
 
 

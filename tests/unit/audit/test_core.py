@@ -40,7 +40,7 @@ def column(row: object, name: str) -> object:
 
 
 def test_every_field_of_an_outcome_has_its_place_in_the_row() -> None:
-    lists = {"warnings": ("unit_unknown", "zone_assumed"), "passed_on": ("document.normalized.v1/1/2", "document.normalized.v1/1/3")}
+    lists = {"warnings": ("unit_unknown", "time_without_zone"), "passed_on": ("document.normalized.v1/1/2", "document.normalized.v1/1/3")}
     numbers = {"partition": 3, "offset": 7, "part": 2, "attempt": 4, "duration_ms": 55, "size": 999}
     renamed = {"patient_key": "patient_id", "provider_id": "provider"}
     texts = {one.name: f"{one.name} text" for one in msgspec.structs.fields(OutcomeRecorded) if one.name not in {*GIVEN, *lists, *numbers}}

@@ -17,7 +17,8 @@ from services.normalizer.reading import read_content
 from shared.canonical.reading import Format, Losses, ProviderProfile
 
 PROVIDER = ProviderProfile("golden", time_zone="Europe/Zurich")
-GOLDEN = Path(__file__).parents[2] / "golden"
+ROOT = Path(__file__).parents[3]
+GOLDEN = ROOT / "tests" / "golden"
 FORMATS: tuple[Format, ...] = ("hl7v2", "fhir", "ccda")
 DECIDING = ("resourceType", "section/code/@code", "@moodCode")  # what they decide about is counted, or missed, with them
 MESSAGE = b"MSH|^~\\&|LAB|NORTH|HR|HR|20261102081500+0100||ADT^A08^ADT_A01|G1|P|2.5.1\rPID|1||4711^^^NORTH^MR||Sundqvist^Alma\r"
@@ -155,3 +156,12 @@ def test_every_rule_says_why() -> None:
 def _rules(path: Path, format: Format) -> set[str]:
     _, losses = read(path.read_bytes(), format)
     return set(losses.ignored) if losses else set()
+
+
+def test_every_warning_is_explained() -> None:
+    sources = [path.read_text() for folder in ("services/normalizer", "shared/formats") for path in (ROOT / folder).rglob("*.py")]
+    said = {code for text in sources for code in re.findall(r"(?:Warning|warn|warnings\.append)\(\s*\"([a-z_]+)\"", text)}
+    explained = load_table("warnings")
+
+    assert said == set(explained)
+    assert {one["who"] for one in explained.values()} <= {"provider", "operations", "developers", "nobody"}
