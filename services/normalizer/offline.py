@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from services.normalizer.reading import read_content
-from shared.canonical.reading import ProviderProfile, Reading, rejected
+from shared.canonical.reading import Format, ProviderProfile, Reading, rejected
 from shared.formats.recognise import recognise
 from shared.formats.split import split
 from shared.outcomes import Reason
@@ -30,8 +30,14 @@ def normalize_file(path: Path, provider: ProviderProfile) -> Iterator[dict[str, 
 
 def normalize_bytes(content: bytes, provider: ProviderProfile) -> list[Reading]:
     """Split as ingest does, then read each part as the service does."""
+    parts = parts_of(content)
+    return [read_content(part, provider, format=format) for part, format in parts] or [rejected(recognise(content), Reason.EMPTY_CONTENT)]
+
+
+def parts_of(content: bytes) -> list[tuple[bytes, Format]]:
+    """The messages or documents in the bytes, each with its format."""
     format = recognise(content)
-    return [read_content(part, provider, format=format) for part in split(content, format)] or [rejected(format, Reason.EMPTY_CONTENT)]
+    return [(part, format) for part in split(content, format)]
 
 
 def as_json(reading: Reading) -> dict[str, Any]:
