@@ -5,7 +5,8 @@ from typing import NamedTuple
 import msgspec
 
 from shared.formats.fhir_subjects import Subjects, references_in
-from shared.formats.fhir_tree import BLANK, MAX_NESTED, NotJson, Resource, Tree, decode, kind_of, plant, tail, text_of
+from shared.formats.fhir_tree import BLANK, MAX_NESTED, NotJson, Resource, Tree, decode, encode, kind_of, plant, tail, text_of
+from shared.formats.fhir_xml import is_xml
 
 # resources that say nothing about a patient by themselves
 SHARED = frozenset(
@@ -30,7 +31,8 @@ def split_resources(content: bytes) -> list[bytes]:
     except NotJson:
         lines = _lines_of(content)
         return [content] if lines is None else [part for line in lines for part in _split_line(line)]
-    return _split_tree(content.strip(BLANK), tree) or [content]
+    body = encode(tree) if is_xml(content) else content.strip(BLANK)  # the parts of XML are JSON
+    return _split_tree(body, tree) or [content]
 
 
 def _split_line(line: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""FHIR JSON as a tree: decoded with the digits as written, resources found by reference."""
+"""FHIR as a tree: decoded with the digits as written, resources found by reference."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-Resource = dict[str, Any]
+from shared.formats.fhir_xml import Resource as Resource
+from shared.formats.fhir_xml import is_xml, read_tree
+from shared.formats.xml import RefusedXML
+from shared.outcomes import Reason
+
 BLANK = b"\xef\xbb\xbf \t\r\n"
 MAX_NESTED = 3  # bundles inside bundles
 _POSITION = re.compile(r"\(byte (\d+)\)")
@@ -25,18 +29,27 @@ class Number(str):
 
 
 class NotJson(Exception):
-    """The bytes are no JSON; `where` is `byte N`, `depth`, or nothing."""
+    """The bytes are neither JSON nor XML that is read; `where` is `byte N`, `line N`, `depth`, or nothing."""
 
-    def __init__(self, where: str | None) -> None:
+    def __init__(self, where: str | None, reason: Reason = Reason.MALFORMED_JSON) -> None:
         super().__init__(where)
         self.where = where
+        self.reason = Reason.TOO_DEEP if where == "depth" else reason
 
 
 _DECODER = msgspec.json.Decoder(float_hook=Number)
 
 
 def decode(content: bytes) -> Any:
-    """The JSON value, decimals as `Number`. Raises NotJson, also where an object says one name twice; never anything else."""
+    """The JSON value, decimals as `Number`; XML as the JSON of the same resource. Raises NotJson, never anything else.
+
+    An object that says one name twice is refused: readers would differ in which value counts.
+    """
+    if is_xml(content):
+        try:
+            return read_tree(content)
+        except RefusedXML as refusal:
+            raise NotJson(refusal.where, refusal.reason) from None
     body = content.strip(BLANK)
     skipped = content.find(body[:1]) if body else 0
     try:
@@ -65,6 +78,11 @@ def _undecodable(body: bytes, skipped: int) -> str | None:
 
 def _as_written(number: Number) -> msgspec.Raw:
     return msgspec.Raw(number.encode())
+
+
+def encode(tree: Any) -> bytes:
+    """The JSON of a tree, numbers with their digits as written."""
+    return msgspec.json.encode(tree, enc_hook=_as_written)
 
 
 def repeated_name(body: bytes, tree: Any) -> int | None:

@@ -4,12 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import msgspec
 from lxml import etree
 
 from shared.canonical.reading import Format
 from shared.formats.cda_tree import parse_cda
-from shared.formats.fhir_tree import NotJson, Number, decode
+from shared.formats.fhir_tree import NotJson, decode, encode
 from shared.formats.hl7v2_separators import Separators, read_separators
 from shared.formats.hl7v2_text import CHARSETS
 from shared.formats.hl7v2_text import decode as decode_hl7v2
@@ -127,9 +126,7 @@ def _put(root: Any, node: Any, key: Any, value: Any) -> bytes:
     """The whole tree with one value exchanged for a moment."""
     before, node[key] = node[key], value
     try:
-        return msgspec.json.encode(
-            root, enc_hook=lambda number: msgspec.Raw(str(number).encode()) if isinstance(number, Number) else str(number)
-        )
+        return encode(root)
     finally:
         node[key] = before
 

@@ -1,4 +1,4 @@
-"""FHIR JSON (R4, with what STU3 and R5 write otherwise): a resource or a bundle about one patient."""
+"""FHIR in JSON or XML (R4, with what STU3 and R5 write otherwise): a resource or a bundle about one patient."""
 
 from services.normalizer.document_types import title_of
 from services.normalizer.ledger.fhir import take_stock
@@ -10,7 +10,7 @@ from shared.canonical.elements import Attachment, Content, Source
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading, rejected, skipped
 from shared.formats.fhir_identity import KINDS, begin_of, parts_of
 from shared.formats.fhir_subjects import Subjects, Who
-from shared.formats.fhir_tree import BLANK, NotJson, Resource, Tree, decode, kind_of, last_updated, plant, text_of
+from shared.formats.fhir_tree import NotJson, Resource, Tree, decode, kind_of, last_updated, plant, text_of
 from shared.formats.files import light_identity as file_identity
 from shared.identity import digest
 from shared.outcomes import Reason
@@ -22,8 +22,6 @@ MAX_ENTRIES = 50_000
 
 def read_fhir(content: bytes, provider: ProviderProfile) -> Reading:
     """Read a resource or a bundle. Never raises for what the bytes hold."""
-    if content.lstrip(BLANK).startswith(b"<"):
-        return rejected("fhir", Reason.UNSUPPORTED_CONTENT, "xml")
     try:
         root = decode(content)
     except NotJson as error:
@@ -46,8 +44,7 @@ def read_fhir(content: bytes, provider: ProviderProfile) -> Reading:
 
 
 def _not_json(format: str, error: NotJson) -> Reading:
-    reason = Reason.TOO_DEEP if error.where == "depth" else Reason.MALFORMED_JSON
-    return rejected("json" if format == "json" else "fhir", reason, error.where)
+    return rejected("json" if format == "json" else "fhir", error.reason, error.where)
 
 
 def _read(tree: Tree, subjects: Subjects, principal: str | None, provider: ProviderProfile) -> Reading:
