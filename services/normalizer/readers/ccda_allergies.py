@@ -5,6 +5,7 @@ from typing import Literal
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_history import Around, began, has_ended, own_status, says_none
 from services.normalizer.readers.ccda_values import Context, read_coding, wording
+from services.normalizer.readers.denials import ANY, denied
 from shared.canonical.elements import Coding, DietaryPreference, HistoryEntry
 from shared.formats.cda_tree import Element, attribute, child, children, descend
 
@@ -33,8 +34,11 @@ def read_allergies(observation: Element, around: Around, context: Context) -> li
         finding = allergen or (None if named else kind)
         if finding is None and text is None:
             continue
-        negated = around.is_negated or says_none(kind) or says_none(allergen)
-        category, diet_kind = _classify(kinds, allergen, is_none_known=negated and allergen is None)
+        none_of = denied([finding] if finding else [], text)  # senders write "NKDA" where the allergen should stand
+        negated = around.is_negated or says_none(kind) or says_none(allergen) or none_of is not None
+        category, diet_kind = _classify(kinds, allergen, is_none_known=negated and (allergen is None or none_of == ANY))
+        if none_of not in (None, ANY):
+            category, diet_kind = none_of, "allergy" if none_of == "food" else None
         entries.append(HistoryEntry("allergy", finding, text, status, onset, negated, category, criticality))
         if diet_kind is not None:
             entries.append(DietaryPreference(diet_kind, finding, text, criticality, reactions, status, negated))

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from services.normalizer.mappings.tables import load_table
+from services.normalizer.readers.denials import ANY, denied, says_nothing
+from services.normalizer.readers.fhir_nutrition import coded, read_nutrition_order
 from services.normalizer.readers.fhir_values import CODES, Context, codes_of, concept_text, read_code, read_value, status_code
 from services.normalizer.readers.lines import value_text
-from shared.canonical.elements import Coding, DietaryPreference, DietKind, HistoryEntry
+from shared.canonical.elements import DietaryPreference, HistoryEntry
 from shared.canonical.reading import PatientReading
 from shared.formats.fhir_identity import begin_of
 from shared.formats.fhir_tree import Resource, kind_of, listed, objects, text_of
@@ -26,16 +28,16 @@ def _allergy(resource: Resource, reading: PatientReading, context: Context) -> N
     """AllergyIntolerance: a negation code or `refuted` denies; `entered-in-error` stays as a statement that there is none."""
     concept = resource.get("code") or _first_substance(resource)
     code, text, codes = read_code(concept), concept_text(concept), codes_of(concept)
-    if codes & UNKNOWN:
+    if codes & UNKNOWN or says_nothing(text):
         context.warn("no_information", context.tree.place(resource))
         return
     if code is None and not text:
         context.warn("allergy_without_substance", context.tree.place(resource))
         return
-    denied = next((NEGATIONS[one] for one in codes if one in NEGATIONS), None)
+    none_of = next((NEGATIONS[one] for one in codes if one in NEGATIONS), None) or denied([code] if code else [], text)
     verification = status_code(resource, "verificationStatus")
-    negated = denied is not None or verification == "refuted"
-    category = _category(resource, codes, denied)
+    negated = none_of is not None or verification == "refuted"
+    category = _category(resource, codes, none_of)
     status = verification if verification in _RETRACTED else status_code(resource, "clinicalStatus")
     criticality = {"high": "high", "low": "low", "CRITH": "high", "CRITL": "low"}.get(text_of(resource.get("criticality")) or "")
     onset = begin_of(resource, "onsetDateTime", "onsetPeriod", "onset")
@@ -51,12 +53,12 @@ def _first_substance(resource: Resource) -> object:
     return next((one["substance"] for one in reactions if one.get("substance")), resource.get("substance"))
 
 
-def _category(resource: Resource, codes: set[str], denied: str | None) -> str | None:
+def _category(resource: Resource, codes: set[str], none_of: str | None) -> str | None:
     """food, medication, environment or biologic: as said, else as a known code implies; None when neither tells."""
     said = [one for one in map(text_of, listed(resource.get("category"))) if one in ("food", "medication", "environment", "biologic")]
     if "food" in said or codes & FOODS:
         return "food"
-    return said[0] if said else denied if denied != "any" else None
+    return said[0] if said else none_of if none_of != ANY else None
 
 
 def _reactions(resource: Resource) -> list[str]:
@@ -120,26 +122,6 @@ def read_social(resource: Resource, reading: PatientReading, context: Context) -
         entry.text = f"{entry.text}: {value_text(value)}"
 
 
-def _nutrition(resource: Resource, reading: PatientReading, context: Context) -> None:
-    """NutritionOrder: diets, supplements and formulas are diet orders, modifiers are exclusions and preferences."""
-    status = text_of(resource.get("status"))
-    diets = objects(resource.get("oralDiet"))
-    supplements, formulas = objects(resource.get("supplement")), objects(resource.get("enteralFormula"))
-    said: list[tuple[DietKind, Coding | None, str | None]] = [
-        *(("diet", *_coded(one)) for diet in diets for one in objects(diet.get("type"))),
-        *(("diet", *_coded(one.get("type") or {"text": one.get("productName")})) for one in supplements),
-        *(("diet", *_coded(one.get("baseFormulaType") or {"text": one.get("baseFormulaProductName")})) for one in formulas),
-        *(("exclusion", *_coded(one)) for one in objects(resource.get("excludeFoodModifier"))),
-        *(("preference", *_coded(one)) for one in objects(resource.get("foodPreferenceModifier"))),
-    ]
-    if not any(diet.get("type") for diet in diets):  # an order that only says how
-        said += [("diet", None, text_of(diet.get("instruction"))) for diet in diets]
-    found = [DietaryPreference(kind, code, text, status=status) for kind, code, text in said if code or text]
-    if not found:
-        context.warn("diet_not_understood", context.tree.place(resource))
-    reading.dietary_preferences += found
-
-
 def diets_of(encounter: Resource) -> list[object]:
     """The diet preferences of a stay: under hospitalization in R4, on the encounter itself in R5."""
     stay = next(iter(objects(encounter.get("hospitalization"))), {})
@@ -147,12 +129,8 @@ def diets_of(encounter: Resource) -> list[object]:
 
 
 def _encounter(resource: Resource, reading: PatientReading, context: Context) -> None:
-    found = [DietaryPreference("preference", *_coded(one), status="active") for one in diets_of(resource)]
+    found = [DietaryPreference("preference", *coded(one), status="active") for one in diets_of(resource)]
     reading.dietary_preferences += [one for one in found if one.code or one.text]
-
-
-def _coded(concept: object) -> tuple[Coding | None, str | None]:
-    return read_code(concept), concept_text(concept)
 
 
 def _add(resource: Resource, reading: PatientReading, context: Context, entry: HistoryEntry, concept: object) -> None:
@@ -178,6 +156,6 @@ FACTS: dict[str, Callable[[Resource, PatientReading, Context], None]] = {
     "Procedure": _procedure,
     "Immunization": _immunization,
     "FamilyMemberHistory": _family,
-    "NutritionOrder": _nutrition,
+    "NutritionOrder": read_nutrition_order,
     "Encounter": _encounter,
 }
