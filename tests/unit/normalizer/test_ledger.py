@@ -70,6 +70,7 @@ EXTRA: dict[Format, list[bytes]] = {  # where an element counts only because ano
                 "id": "n1",
                 "patient": {"reference": "Patient/p1"},
                 "oralDiet": {"instruction": "soft food"},
+                "enteralFormula": {"administrationInstruction": "slowly"},
             },
             {
                 "resourceType": "Observation",
