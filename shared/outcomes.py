@@ -70,6 +70,7 @@ class Reason(StrEnum):
     MALFORMED_XML = "malformed_xml"
     MALFORMED_DOCUMENT = "malformed_document"
     HOSTILE_XML = "hostile_xml"
+    HOSTILE_PACKAGE = "hostile_package"
     TOO_DEEP = "too_deep"
     TOO_MANY_PARTS = "too_many_parts"
     PARSE_TIMEOUT = "parse_timeout"
@@ -134,6 +135,11 @@ PLAYBOOK: dict[Reason, Play] = {
         Owner.OPERATIONS,
         "The XML declares a document type or entities, which are refused.",
         "Ask the provider why; never open the file by hand.",
+    ),
+    Reason.HOSTILE_PACKAGE: Play(
+        Owner.PROVIDER,
+        "A zip or tar file holds links, or names that lead out of its folder. It was not unpacked.",
+        "Find out where the file comes from before anything else. An honest sender packs plain files under plain names.",
     ),
     Reason.TOO_DEEP: Play(Owner.PROVIDER, "The content is nested too deeply to be a document.", "Ask the provider to check the export."),
     Reason.TOO_MANY_PARTS: Play(

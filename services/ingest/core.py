@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from shared.canonical.reading import Format, ProviderProfile
 from shared.formats import LightLook, cda, fhir, files, hl7v2
+from shared.formats.packages import RefusedPackage, is_packed
 from shared.formats.recognise import recognise
-from shared.formats.split import split
+from shared.formats.split import Piece, split, take_apart
 from shared.identity import digest, document_id
+from shared.identity import patient_key as key_of
 from shared.outcomes import Reason, Rejected
 
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -35,6 +37,7 @@ class Part(NamedTuple):
     source_version: str | None
     control_id: str | None  # the sender's number of the message
     sha256: str
+    warnings: tuple[str, ...] = ()  # codes
 
 
 # a light look at each format; none of them raises, whatever the bytes
@@ -59,28 +62,32 @@ def take_in(
     """
     if is_blank(content):
         return Rejected(Reason.EMPTY_CONTENT)
-    format = recognise(content, media_type)
-    if format not in LOOKS:
+    try:
+        pieces, left_out = take_apart(content, media_type)
+    except RefusedPackage as refusal:
+        return Rejected(refusal.reason, refusal.where)
+    if len(pieces) == 1 and pieces[0].format not in LOOKS:
         return Rejected(Reason.UNKNOWN_FORMAT)
-    pieces = split(content, format)
     if not pieces:
-        return Rejected(Reason.MALFORMED_HL7, "MSH") if format == "hl7v2" else Rejected(Reason.EMPTY_CONTENT)
+        return Rejected(Reason.MALFORMED_HL7, "MSH") if recognise(content, media_type) == "hl7v2" else Rejected(Reason.EMPTY_CONTENT)
     if len(pieces) > max_parts:
         return Rejected(Reason.TOO_MANY_PARTS, f"part[{max_parts}]")
-    return [_identify(number, piece, format, provider, patient_key) for number, piece in enumerate(pieces)]
+    return [_identify(number, one, provider, patient_key, left_out) for number, one in enumerate(pieces)]
 
 
-def _identify(number: int, content: bytes, format: Format, provider: ProviderProfile, patient_key: str | None) -> Part:
-    look = LOOKS[format](content, provider)
+def _identify(number: int, piece: Piece, provider: ProviderProfile, named: str | None, left_out: int) -> Part:
+    look = LOOKS.get(piece.format, files.light_identity)(piece.content, provider)
+    packaged = key_of(provider.provider_id, piece.patient) if piece.patient else None
     return Part(
         number,
-        content,
-        format,
-        look.patient_key or patient_key,
+        piece.content,
+        piece.format,
+        look.patient_key or packaged or named,
         look.document_id,
         look.source_version,
         look.control_id,
-        digest(content),
+        digest(piece.content),
+        ("members_left_out",) if left_out and number == 0 else (),
     )
 
 
@@ -129,7 +136,7 @@ def publishing_key(content: bytes, *, provider: ProviderProfile, media_type: str
     if patient_key is not None:
         return patient_key
     format = recognise(content, media_type)
-    if format not in LOOKS:
+    if format not in LOOKS or is_packed(content):  # a door does not unpack: that is ingest's
         return None
     pieces = split(content, format)
     if not pieces:

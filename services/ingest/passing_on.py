@@ -76,6 +76,7 @@ def _item(part: Part, number: int, cause: Event, place: str) -> _Item:
         sha256=part.sha256,
         size=len(part.content),
         correlation_id=cause.correlationid,
+        warnings=part.warnings,
     )
     return _Item(part, cause, Claim(provider_id, part.sha256, scope, place, number), facts)
 

@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from services.normalizer.reading import read_content
-from shared.canonical.reading import Format, ProviderProfile, Reading, rejected
+from shared.canonical.reading import ProviderProfile, Reading, rejected
+from shared.formats.packages import RefusedPackage
 from shared.formats.recognise import recognise
-from shared.formats.split import split
+from shared.formats.split import Piece, take_apart
+from shared.identity import patient_key
 from shared.outcomes import Reason
 
 MAX_FILE_BYTES = 64 << 20
@@ -30,14 +32,20 @@ def normalize_file(path: Path, provider: ProviderProfile) -> Iterator[dict[str, 
 
 def normalize_bytes(content: bytes, provider: ProviderProfile) -> list[Reading]:
     """Split as ingest does, then read each part as the service does."""
-    parts = parts_of(content)
-    return [read_content(part, provider, format=format) for part, format in parts] or [rejected(recognise(content), Reason.EMPTY_CONTENT)]
+    try:
+        pieces = take_apart(content).pieces
+    except RefusedPackage as refusal:
+        return [rejected("unknown", refusal.reason, refusal.where)]
+    return [_read(one, provider) for one in pieces] or [rejected(recognise(content), Reason.EMPTY_CONTENT)]
 
 
-def parts_of(content: bytes) -> list[tuple[bytes, Format]]:
-    """The messages or documents in the bytes, each with its format."""
-    format = recognise(content)
-    return [(part, format) for part in split(content, format)]
+def _read(piece: Piece, provider: ProviderProfile) -> Reading:
+    """A reading; a file that names nobody is about whom its package says."""
+    reading = read_content(piece.content, provider, format=piece.format)
+    if piece.patient is not None:
+        for one in reading.documents:
+            one.patient_key = one.patient_key or patient_key(provider.provider_id, piece.patient)
+    return reading
 
 
 def as_json(reading: Reading) -> dict[str, Any]:

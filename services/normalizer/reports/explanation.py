@@ -10,9 +10,11 @@ from rich.progress import Progress
 from services.normalizer.explain.sources import Sources, sources_of
 from services.normalizer.explain.variants import VARIANTS
 from services.normalizer.mappings.tables import load_table
-from services.normalizer.offline import as_json, parts_of
+from services.normalizer.offline import as_json
 from services.normalizer.reading import read_content
 from shared.canonical.reading import ProviderProfile
+from shared.formats.packages import RefusedPackage
+from shared.formats.split import Piece, take_apart
 
 MANY = 12  # more paths than these are the whole content
 
@@ -20,7 +22,7 @@ MANY = 12  # more paths than these are the whole content
 def explain(path: Path, provider: ProviderProfile, progress: Progress | None = None) -> Iterator[dict[str, Any]]:
     """An object for each message or document of a file: `fields` with their sources, `warnings` with their meaning."""
     said = load_table("warnings")
-    for index, (content, format) in enumerate(parts_of(path.read_bytes())):
+    for index, (content, format, _) in enumerate(_pieces(path)):
         reading = as_json(read_content(content, provider, format=format))
         step = None
         if progress is not None and format in VARIANTS:
@@ -37,6 +39,13 @@ def explain(path: Path, provider: ProviderProfile, progress: Progress | None = N
             "fields": {name: {"from": one.shows, "decided_by": one.decide} for name, one in found.items()},
             "warnings": [{**one, **{name: said[one["code"]][name] for name in ("means", "who", "do")}} for one in reading["warnings"]],
         }
+
+
+def _pieces(path: Path) -> list[Piece]:
+    try:
+        return take_apart(path.read_bytes()).pieces
+    except RefusedPackage:
+        return [Piece(path.read_bytes(), "unknown")]
 
 
 def print_explanation(explained: dict[str, Any], console: Console) -> None:

@@ -163,6 +163,7 @@ def test_every_warning_is_explained() -> None:
     sources = [path.read_text() for folder in ("services/normalizer", "shared/formats") for path in (ROOT / folder).rglob("*.py")]
     said = {code for text in sources for code in re.findall(r"(?:Warning|warn|warnings\.append)\(\s*\"([a-z_]+)\"", text)}
     explained = load_table("warnings")
+    said.add("members_left_out")  # by ingest
 
     assert said == set(explained)
     assert {one["who"] for one in explained.values()} <= {"provider", "operations", "developers", "nobody"}
