@@ -1,10 +1,8 @@
-"""Packages of documents: gzip, zip (IHE XDM too), tar, MIME messages, and messages wrapped in JSON or Base64. Nothing is written to disk.
+"""Packages of documents: gzip, zip (IHE XDM too), tar, mail, and a document wrapped in JSON or Base64. Nothing is written to disk.
 
 What a package says of its own sizes is not believed; names are only looked at to leave out what is no document.
 """
 
-import base64
-import binascii
 import io
 import re
 import stat
@@ -13,14 +11,10 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import PurePosixPath
-from typing import Any
 
-import msgspec
-
-from shared.formats.fhir import is_fhir
+from shared.formats.mail import Mail, open_mail
+from shared.formats.wrapped import unwrap
 from shared.formats.xdm import read_submission
 from shared.identity import PatientIdentifier
 from shared.outcomes import Reason
@@ -29,14 +23,10 @@ MAX_MEMBERS = 2_000
 MAX_BYTES = 32 << 20  # of all members together, unpacked
 MAX_NESTED = 3  # packages inside packages
 MAX_DIRECTORY_BYTES = 1 << 20  # of a zip: so many members that reading their names would take memory
-MAX_WRAPPED_DEPTH = 3
-MESSAGE = re.compile(rb"MSH[^\w\s]", re.IGNORECASE)
 
 GZIP, ZIP, EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"
 TAR, TAR_AT = b"ustar", 257
 END_OF_ZIP = struct.Struct("<4s4H2LH")
-MIME = re.compile(rb"\A(?:[A-Za-z-]{1,60}:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){0,100}?(?:MIME-Version|Content-Type):", re.IGNORECASE)
-BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]{40,}={0,2}[\r\n]*")
 OFFICE = frozenset({"[Content_Types].xml", "mimetype"})  # the first names of files that are zip by accident
 XDM = "IHE_XDM"
 METADATA = "METADATA.XML"
@@ -117,12 +107,22 @@ def _open(content: bytes, limit: int) -> Unpacked | None:
         return _unzip(content, limit)
     if content[TAR_AT : TAR_AT + len(TAR)] == TAR:
         return _untar(content, limit)
-    head = content[:4096].lstrip()
-    if head.startswith((b"{", b"[")):
-        return _unwrap_json(content)
-    if MIME.match(head):
-        return _open_message(content)
-    return _unwrap_base64(content)
+    if (mail := open_mail(content)) is not None:
+        return _from_mail(mail)
+    if (wrapped := unwrap(content)) is not None:
+        found = Unpacked()
+        found.add(wrapped)
+        return found
+    return None
+
+
+def _from_mail(mail: Mail) -> Unpacked:
+    if mail.is_encrypted:
+        raise RefusedPackage(Reason.ENCRYPTED)
+    found = Unpacked(left_out=mail.left_out)
+    for one in mail.documents:
+        found.add(one)
+    return found
 
 
 def _gunzip(content: bytes, limit: int) -> Unpacked:
@@ -232,96 +232,3 @@ def _untar(content: bytes, limit: int) -> Unpacked:
     except (tarfile.TarError, EOFError, ValueError, OSError):
         raise RefusedPackage(Reason.MALFORMED_DOCUMENT, "tar") from None
     return found
-
-
-def _open_message(content: bytes) -> Unpacked | None:
-    """The attachments of a mail (Direct); without any the text itself. None when it is no mail after all."""
-    message = message_from_bytes(content, policy=policy.default)
-    if not isinstance(message, EmailMessage) or ("MIME-Version" not in message and not message.is_multipart()):
-        return None
-    found = Unpacked()
-    texts: list[bytes] = []
-    for part in message.walk():
-        kind = part.get_content_type()
-        if part.is_multipart():
-            continue
-        if kind in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
-            raise RefusedPackage(Reason.ENCRYPTED)
-        payload = part.get_payload(decode=True)
-        data = payload if isinstance(payload, bytes) else b""
-        if part.get_filename() is None and kind in ("text/plain", "text/html") and part.get_content_disposition() != "attachment":
-            texts.append(data)
-        elif kind.endswith("pkcs7-signature") or not data.strip():
-            found.left_out += 1
-        else:
-            found.add(data)
-    if found.members:
-        found.left_out += len(texts)  # the covering note
-    else:
-        for data in texts[:1]:
-            found.add(data)
-    return found
-
-
-def _unwrap_json(content: bytes) -> Unpacked | None:
-    """The one HL7 v2 message, CDA or PDF that stands in a JSON object as text or Base64; None when there is none, or more than one."""
-    if is_fhir(content) or not _may_hold(content):
-        return None
-    try:
-        tree = msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-    found = [one for text in _texts(tree, 0) if (one := _document_in(text)) is not None]
-    return _single(found)
-
-
-def _may_hold(content: bytes) -> bool:
-    """A cheap look: MSH, a CDA or a PDF, in letters or as their Base64 begins."""
-    return any(one in content for one in (b"MSH", b"TVNI", b"ClinicalDocument", b"PENsaW5pY2Fs", b"PD94bW", b"JVBER"))
-
-
-def _texts(tree: Any, depth: int) -> list[str]:
-    if isinstance(tree, str):
-        return [tree]
-    if depth > MAX_WRAPPED_DEPTH or not isinstance(tree, (dict, list)):
-        return []
-    return [text for one in (tree.values() if isinstance(tree, dict) else tree) for text in _texts(one, depth + 1)]
-
-
-def _document_in(text: str) -> bytes | None:
-    """The document that a text is, or that its Base64 is."""
-    plain = text.encode("utf-8", "replace")
-    if _is_document(plain):
-        return plain
-    decoded = _decoded(plain)
-    return decoded if decoded is not None and _is_document(decoded) else None
-
-
-def _is_document(content: bytes) -> bool:
-    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n\x0b")
-    return MESSAGE.match(start) is not None or start.startswith(b"%PDF-") or (start.startswith(b"<") and b"ClinicalDocument" in content[:4096])
-
-
-def _decoded(content: bytes) -> bytes | None:
-    if not BASE64.fullmatch(content.strip()):
-        return None
-    try:
-        return base64.b64decode(b"".join(content.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _unwrap_base64(content: bytes) -> Unpacked | None:
-    """A document that came as Base64."""
-    if len(content) < 40 or not BASE64.match(content[:256].strip()):
-        return None
-    decoded = _decoded(content)
-    return _single([decoded] if decoded is not None and _is_document(decoded) else [])
-
-
-def _single(found: list[bytes]) -> Unpacked | None:
-    if len(found) != 1:
-        return None
-    unpacked = Unpacked()
-    unpacked.add(found[0])
-    return unpacked
