@@ -4,10 +4,13 @@ from services.normalizer.document_types import classify_document, title_of
 from services.normalizer.ledger.cda import take_stock
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_attachments import read_attachments
+from services.normalizer.readers.ccda_codes import read_coding, wording
+from services.normalizer.readers.ccda_context import Context
 from services.normalizer.readers.ccda_entries import Findings, read_entries, read_loose_statement
 from services.normalizer.readers.ccda_header import read_authors, read_patient, read_source
+from services.normalizer.readers.ccda_lines import Since
 from services.normalizer.readers.ccda_narrative import References, render, render_inline
-from services.normalizer.readers.ccda_values import Context, read_coding, wording
+from services.normalizer.readers.ccda_sections import section_kind
 from shared.canonical.elements import Coding, Content, DocumentIdentifier, Relation, Section
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading, rejected
 from shared.formats.cda import Identity, canonical_key, parent_documents, parent_key, read_identity
@@ -94,10 +97,10 @@ def _named_by(cda: CDA) -> Element | None:
 def _type_codings(cda: CDA, coding: Coding | None) -> list[Coding]:
     """The type's codings, the most telling first: a narrower template goes before the summary that nearly every document claims to be."""
     found = [coding, *coding.translations] if coding else []
-    if all(one.code == _SUMMARY for one in found):
-        roots = (attribute(one, "root") for one in children(cda.root, "templateId"))
-        found = [*(Coding(_LOINC, _TEMPLATES[root]) for root in roots if root in _TEMPLATES), *found]
-    return found
+    roots = (attribute(one, "root") for one in children(cda.root, "templateId"))
+    templates = [Coding(_LOINC, _TEMPLATES[root]) for root in roots if root in _TEMPLATES]
+    # beside any other code the template counts only where nobody knows the code
+    return [*templates, *found] if all(one.code == _SUMMARY for one in found) else [*found, *templates]
 
 
 def _read_identifiers(cda: CDA) -> list[DocumentIdentifier]:
@@ -171,7 +174,10 @@ def _read_section(section: Element, where: str, sections: list[Section], context
     read = Section(code, title, render(text) if text is not None else None)
     if read.code or read.title or read.text:
         sections.append(read)
-    read_entries(section, code, where, context, findings)
+    before = Since(findings)
+    read_entries(section, section_kind(section, code, title), where, context, findings)
+    if read.text is None:
+        read.text = before.lines()  # C-CDA wants a narrative; without one the entries are all there is to read
     _read_sections(section, where, sections, context, findings)
 
 

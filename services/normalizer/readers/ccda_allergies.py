@@ -3,17 +3,21 @@
 from typing import Literal
 
 from services.normalizer.mappings.tables import load_table
-from services.normalizer.readers.ccda_history import Around, began, has_ended, own_status, says_none
-from services.normalizer.readers.ccda_values import Context, read_coding, wording
-from services.normalizer.readers.denials import ANY, denied
+from services.normalizer.readers.ccda_codes import read_coding, wording
+from services.normalizer.readers.ccda_context import Context
+from services.normalizer.readers.ccda_denials import denies, knows_nothing
+from services.normalizer.readers.ccda_history import Around, began, status_of
+from services.normalizer.readers.denials import ANY, denied, says_nothing
 from shared.canonical.elements import Coding, DietaryPreference, HistoryEntry
 from shared.formats.cda_tree import Element, attribute, child, children, descend
 
+DietKind = Literal["allergy", "intolerance"]
 _TABLE = load_table("ccda_allergies")
+_TYPES = frozenset(code for name in ("food_kinds", "medication_types", "environment_types", "general_types") for code in _TABLE[name])
 _CRITICALITY = "82606-5"
 _CRITICALITIES = {"CRITH": "high", "CRITL": "low"}
-# SNOMED CT severity; only what is beyond doubt counts as high criticality (as v2-to-FHIR does with AL1-4)
-_HIGH_SEVERITIES = ("24484000", "399166001")
+# C-CDA and CCD 1.0 reactions, where the relationship does not say MFST
+_REACTIONS = frozenset(("2.16.840.1.113883.10.20.22.4.9", "2.16.840.1.113883.10.20.1.54"))
 
 
 def read_allergies(observation: Element, around: Around, context: Context) -> list[HistoryEntry | DietaryPreference]:
@@ -23,26 +27,35 @@ def read_allergies(observation: Element, around: Around, context: Context) -> li
     # C32 has the type in code and may have the substance in value
     kinds = [one for one in (kind, read_coding(child(observation, "code"))) if one]
     onset = began(observation, context)
-    status = own_status(observation) or ("resolved" if has_ended(observation) else around.concern_status)
+    status = status_of(observation, around, context)
     criticality = _read_criticality(observation)
     reactions = _read_reactions(observation, context)
     entries: list[HistoryEntry | DietaryPreference] = []
     for allergen, named in _read_allergens(observation, context) or [(None, None)]:
-        # without an allergen the narrative says what the type cannot ("No Known Allergies")
-        text = named or (None if allergen else context.text(child(observation, "text")) or wording(value, context))
+        if allergen is not None and around.is_negated and allergen.code in _TABLE["general_allergens"]:
+            allergen, named = None, None  # "no allergy to substance": to nothing at all
+        text = named or (None if allergen else _words(observation, value, kind, context))
         # the type stands for the allergen only where none is named
         finding = allergen or (None if named else kind)
         if finding is None and text is None:
             continue
-        none_of = denied([finding] if finding else [], text)  # senders write "NKDA" where the allergen should stand
-        negated = around.is_negated or says_none(kind) or says_none(allergen) or none_of is not None
-        category, diet_kind = _classify(kinds, allergen, is_none_known=negated and (allergen is None or none_of == ANY))
-        if none_of not in (None, ANY):
-            category, diet_kind = none_of, "allergy" if none_of == "food" else None
+        if knows_nothing(finding, text) or (finding is None and says_nothing(text)):
+            context.warn("no_information")
+            continue
+        none_of = denied([one for one in (allergen, kind) if one], text)
+        negated = around.is_negated or none_of is not None or denies(finding, text)
+        category, diet_kind = _classify(kinds, allergen, none_of, is_none_known=negated and (allergen is None or none_of is not None))
         entries.append(HistoryEntry("allergy", finding, text, status, onset, negated, category, criticality))
         if diet_kind is not None:
             entries.append(DietaryPreference(diet_kind, finding, text, criticality, reactions, status, negated))
     return entries
+
+
+def _words(observation: Element, value: Element | None, kind: Coding | None, context: Context) -> str | None:
+    """Without an allergen: the substance that the value names, or what the narrative says and the type cannot ("No Known Allergies")."""
+    if value is None or kind is None or kind.code in _TYPES:
+        return context.text(child(observation, "text")) or wording(value, context)
+    return wording(value, context) or context.text(child(observation, "text"))
 
 
 def _read_allergens(observation: Element, context: Context) -> list[tuple[Coding | None, str | None]]:
@@ -61,8 +74,8 @@ def _read_allergens(observation: Element, context: Context) -> list[tuple[Coding
 
 
 def _classify(
-    kinds: list[Coding], allergen: Coding | None, *, is_none_known: bool
-) -> tuple[str | None, Literal["allergy", "intolerance"] | None]:
+    kinds: list[Coding], allergen: Coding | None, none_of: str | None, *, is_none_known: bool
+) -> tuple[str | None, DietKind | None]:
     """Category and, for food, the kind of dietary preference. Words alone never make something food."""
     for code in (one.code or "" for one in kinds):
         if code in _TABLE["food_kinds"]:
@@ -72,25 +85,31 @@ def _classify(
         if code in _TABLE["environment_types"]:
             return "environment", None
     codes = [one.code for each in (*kinds, allergen) if each for one in (each, *each.translations)]
-    if any(one in _TABLE["foods"] for one in codes):
+    if none_of == "food" or any(one in _TABLE["foods"] for one in codes):
         return "food", "allergy"
+    if none_of not in (None, ANY):
+        return none_of, None
     # "no known allergies" of any kind says so of food too
-    return None, "allergy" if is_none_known and any(one.code in _TABLE["general_types"] for one in kinds) else None
+    is_any = none_of == ANY or any(one.code in _TABLE["general_types"] for one in kinds)
+    return None, "allergy" if is_none_known and is_any else None
 
 
 def _read_criticality(observation: Element) -> str | None:
-    severe = False
+    """82606-5, else high where the allergy or one of its reactions is severe beyond doubt (as v2-to-FHIR does with AL1-4)."""
+    is_severe = False
     for inner in _beneath(observation):
         code = attribute(child(inner, "code"), "code")
-        value = attribute(child(inner, "value"), "code")
-        if code == _CRITICALITY and value in _CRITICALITIES:
-            return _CRITICALITIES[value]
-        severe = severe or (code == "SEV" and value in _HIGH_SEVERITIES)
-        severe = severe or any(
-            attribute(child(one, "code"), "code") == "SEV" and attribute(child(one, "value"), "code") in _HIGH_SEVERITIES
-            for one in _beneath(inner)
-        )
-    return "high" if severe else None
+        if code == _CRITICALITY and (said := attribute(child(inner, "value"), "code")) in _CRITICALITIES:
+            return _CRITICALITIES[said]
+        is_severe = is_severe or _is_severe(inner) or any(_is_severe(one) for one in _beneath(inner))
+    return "high" if is_severe else None
+
+
+def _is_severe(observation: Element) -> bool:
+    if attribute(child(observation, "code"), "code") != "SEV":
+        return False
+    value = child(observation, "value")
+    return attribute(value, "code") in _TABLE["severe"] or (attribute(value, "displayName") or "").lower() == "severe"
 
 
 def _beneath(observation: Element) -> list[Element]:
@@ -101,10 +120,16 @@ def _read_reactions(observation: Element, context: Context) -> list[str]:
     reactions: list[str] = []
     for relationship in children(observation, "entryRelationship"):
         inner = child(relationship, "observation")
-        if attribute(relationship, "typeCode") != "MFST" or inner is None:
+        if inner is None or not _is_reaction(relationship, inner):
             continue
         value = child(inner, "value")
         text = attribute(value, "displayName") or wording(value, context) or context.text(child(inner, "text")) or context.text(value)
         if text and text not in reactions:
             reactions.append(text)
     return reactions
+
+
+def _is_reaction(relationship: Element, observation: Element) -> bool:
+    if attribute(relationship, "typeCode") == "MFST":
+        return True
+    return any(attribute(one, "root") in _REACTIONS for one in children(observation, "templateId"))

@@ -5,15 +5,21 @@ from base64 import b64decode
 
 from lxml import etree
 
+from services.normalizer.readers.ccda_context import Context
 from services.normalizer.readers.ccda_narrative import render
-from services.normalizer.readers.ccda_values import Context
 from services.normalizer.readers.other import media_type_of, plain_text
 from shared.canonical.elements import Attachment
 from shared.formats.cda_tree import CDA, Element, attribute, child, descend, local_name
 from shared.identity import digest
 
 _BASE64 = etree.XPath("//*[@representation='B64']")
+# files that lie elsewhere: media of the narrative, and whatever names a media type beside its reference
+_OUTSIDE = etree.XPath(
+    "//*[@mediaType or local-name(..)='observationMedia']/*[local-name()='reference'][@value][not(starts-with(@value, '#'))]"
+)
 _DEFAULT_MEDIA_TYPE = "text/plain"  # of HL7 ED
+_UNKNOWN_MEDIA_TYPE = "application/octet-stream"
+_MARKED_UP = ("text/html", "application/xhtml+xml", "text/rtf", "application/rtf")
 
 
 def read_attachments(cda: CDA, context: Context, files: dict[str, bytes]) -> tuple[list[Attachment], str | None]:
@@ -22,21 +28,25 @@ def read_attachments(cda: CDA, context: Context, files: dict[str, bytes]) -> tup
     body_text: str | None = None
     body = _unstructured(cda)
     if body is not None and body.get("representation") != "B64":
-        body_text = render(body)
+        body_text = _written(body)
         reference = attribute(child(body, "reference"), "value")
         if reference is not None and not reference.startswith("#"):
-            attachments.append(Attachment(attribute(body, "mediaType") or "application/octet-stream", url=reference))
-    found = _BASE64(cda.root)
-    for element in found if isinstance(found, list) else ():
-        if not isinstance(element, etree._Element):
-            continue
+            attachments.append(Attachment(attribute(body, "mediaType") or _UNKNOWN_MEDIA_TYPE, url=reference))
+    for element in _found(_OUTSIDE, cda):
+        holder = element.getparent()
+        if holder is not None and holder is not body and holder.get("representation") != "B64":
+            media_type = attribute(holder, "mediaType") or _UNKNOWN_MEDIA_TYPE
+            outside = Attachment(media_type.lower(), title=_title(holder), url=attribute(element, "value"))
+            if outside.url and outside not in attachments:
+                attachments.append(outside)
+    for element in _found(_BASE64, cda):
         context.where = _where(element)
         content = _decode(element, context)
         if content is None:
             continue
         declared = attribute(element, "mediaType") or _DEFAULT_MEDIA_TYPE
         media_type = media_type_of(content, declared)
-        if media_type != declared.lower():
+        if media_type != declared.partition(";")[0].strip().lower():
             context.warn("media_type_differs")
         sha256 = digest(content)
         if sha256 not in files:
@@ -45,6 +55,19 @@ def read_attachments(cda: CDA, context: Context, files: dict[str, bytes]) -> tup
         if element is body:
             body_text = plain_text(content, media_type)
     return attachments, body_text
+
+
+def _found(path: etree.XPath, cda: CDA) -> list[Element]:
+    found = path(cda.root)
+    return [one for one in found if isinstance(one, etree._Element)] if isinstance(found, list) else []
+
+
+def _written(body: Element) -> str | None:
+    """The text of a body that is not base64; mark-up that was written as text is taken off."""
+    media_type = (attribute(body, "mediaType") or "").lower()
+    if media_type in _MARKED_UP and not any(local_name(one) != "reference" for one in body):
+        return plain_text("".join(str(one) for one in body.itertext()).encode(), media_type)
+    return render(body)
 
 
 def _unstructured(cda: CDA) -> Element | None:

@@ -4,25 +4,29 @@ from dataclasses import dataclass, field, replace
 
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_allergies import read_allergies
+from services.normalizer.readers.ccda_codes import wording
+from services.normalizer.readers.ccda_context import Context
 from services.normalizer.readers.ccda_history import (
     Around,
+    own_status,
     read_family,
-    read_nutrition,
     read_problem,
     read_procedure,
     read_social,
     read_substance,
     status_code,
 )
+from services.normalizer.readers.ccda_nutrition import read_nutrition
 from services.normalizer.readers.ccda_results import read_results
-from services.normalizer.readers.ccda_values import Context, wording
 from shared.canonical.elements import DietaryPreference, HistoryEntry, Result
-from shared.formats.cda_tree import Element, attribute, child, children, descend, local_name
+from shared.formats.cda_tree import STATEMENTS, V3, Element, attribute, child, children, descend, local_name
 
-_KINDS: dict[str, str] = load_table("ccda_templates")["entries"]
+_TEMPLATES = load_table("ccda_templates")
+_KINDS: dict[str, str] = _TEMPLATES["entries"]
+_DETAIL_CODES = frozenset(_TEMPLATES["detail_codes"])
 _PRIORITY = {kind: at for at, kind in reversed(list(enumerate(_KINDS.values())))}
-_SECTIONS: dict[str, str] = load_table("ccda_sections")["kinds"]
 _STATUSES = load_table("ccda_statuses")
+_TAGS = frozenset(V3 + one for one in STATEMENTS)
 _NARRATIVE = "narrative"  # of sections whose entries are not read
 _MEASURED = ("quantity", "range", "ratio")
 _DONE = ("EVN", None)
@@ -55,10 +59,10 @@ class Findings:
             self.diet.append(entry)
 
 
-def read_entries(section: Element, code: str | None, where: str, context: Context, findings: Findings) -> None:
-    """Add what the entries of one section say to `findings`."""
+def read_entries(section: Element, kind: str | None, where: str, context: Context, findings: Findings) -> None:
+    """Add what the entries of one section, which are of this kind, say to `findings`."""
     context.section = section
-    around = Around(_SECTIONS.get(code or ""))
+    around = Around(kind)
     for index, entry in enumerate(children(section, "entry"), 1):
         context.where = f"{where}/entry[{index}]"
         for statement in entry:
@@ -71,14 +75,20 @@ def read_loose_statement(root: Element, context: Context, findings: Findings) ->
     _read_statement(root, Around(None), context, findings)
 
 
-def _template_kind(statement: Element, section_kind: str | None) -> str | None:
+def _kind_of(statement: Element, section_kind: str | None) -> str | None:
     """What the templates say; of several contradicting ones the section's (vendors put allergy templates on problems)."""
     kinds = [kind for one in children(statement, "templateId") if (kind := _KINDS.get(attribute(one, "root") or ""))]
     if section_kind == _NARRATIVE and "nutrition" not in kinds:
         return _NARRATIVE
+    if "detail" not in kinds and attribute(child(statement, "code"), "code") in _DETAIL_CODES:
+        kinds.append("detail")
+    if section_kind == "family" and "detail" not in kinds:
+        return "family"  # a relative's problem must not become the patient's
     if section_kind in kinds:
         return section_kind
-    return min(kinds, key=lambda one: _PRIORITY[one]) if kinds else None
+    if kinds == ["medication"] and section_kind == "immunization":
+        return "immunization"  # CCD 1.0 has one template for both
+    return min(kinds, key=lambda one: _PRIORITY[one]) if kinds else section_kind
 
 
 def _is_negated(statement: Element) -> bool:
@@ -86,25 +96,48 @@ def _is_negated(statement: Element) -> bool:
 
 
 def _read_statement(statement: Element, around: Around, context: Context, findings: Findings) -> None:
+    if statement.tag not in _TAGS:
+        return
     name = local_name(statement)
-    kind = _template_kind(statement, around.section_kind)
+    relative = descend(statement, "subject", "relatedSubject")
+    if relative is not None:
+        code = child(relative, "code")
+        around = replace(around, relative=wording(code, context) or attribute(code, "code") or around.relative, section_kind="family")
     if _is_negated(statement):
         around = replace(around, is_negated=True)
+    kind = _kind_of(statement, around.section_kind)
+    if kind == "risk":  # what may happen is no fact
+        return
     match name:
         case "organizer":
             _read_organizer(statement, around, context, findings)
-        case "act" if kind not in ("procedure", "nutrition") and not (around.section_kind in ("procedure", "nutrition") and not kind):
-            status = _STATUSES["concern_statuses"].get(status_code(statement) or "")
+        case "act" if kind not in ("procedure", "nutrition"):
+            status = own_status(statement, context) or _STATUSES["concern_statuses"].get(status_code(statement) or "")
             _descend(statement, replace(around, concern_status=status or around.concern_status), context, findings)
         case "encounter":
             _descend(statement, replace(around, section_kind=None), context, findings)
-        case "substanceAdministration":
-            read_as = kind or around.section_kind
-            if read_as in ("medication", "immunization") and attribute(statement, "moodCode") in _MEDICATION_MOODS:
-                findings.add(read_substance(statement, around, context, is_immunization=read_as == "immunization"))
-        case "observation" | "act" | "procedure":
-            _read_by_kind(statement, kind or around.section_kind, around, context, findings)
-        # skip supply, regionOfInterest: nothing of theirs is in the model; observationMedia is read with the attachments
+        case "substanceAdministration" | "supply":
+            _read_substance(statement, name, kind, around, context, findings)
+        case _:
+            _read_by_kind(statement, kind, around, context, findings)
+        # skip regionOfInterest: nothing of it is in the model; observationMedia is read with the attachments
+
+
+def _read_substance(statement: Element, name: str, kind: str | None, around: Around, context: Context, findings: Findings) -> None:
+    mood = attribute(statement, "moodCode")
+    if kind == "immunization":
+        if mood in _DONE:
+            findings.add(read_substance(statement, around, context, is_immunization=True))
+    elif kind == "medication" and mood in _MEDICATION_MOODS and (name != "supply" or child(statement, "product") is not None):
+        # a supply beneath a medication dispenses it; alone in the list, with its product, it is the medication
+        findings.add(read_substance(statement, around, context, is_immunization=False))
+    if name == "substanceAdministration":
+        _descend(statement, _inside(around), context, findings)
+
+
+def _inside(around: Around, section_kind: str | None = None) -> Around:
+    """What holds beneath a statement that was read: only statements with a template of their own, not its negation."""
+    return replace(around, section_kind=section_kind, is_negated=False, concern_status=None, is_grouped=False)
 
 
 def _read_by_kind(statement: Element, kind: str | None, around: Around, context: Context, findings: Findings) -> None:
@@ -119,21 +152,30 @@ def _read_by_kind(statement: Element, kind: str | None, around: Around, context:
             findings.add(read_problem(statement, around, context))
         case "family" if name == "observation":
             findings.add(read_family(statement, around, context))
+            return
         case "social" if name == "observation":
             findings.add(read_social(statement, around, context))
         case "procedure":
             findings.add(read_procedure(statement, around, context))
+            if child(statement, "value") is not None:  # what the procedure showed
+                findings.results += [one for one in _read_measurements(statement, around, context) if one.value.kind != "none"]
         case "nutrition":
             diets, results = read_nutrition(statement, around, context)
             findings.results += results
             for diet in diets:
                 findings.add(diet)
             _descend(statement, around, context, findings)
+            return
         case "result" if name == "observation":
             findings.results += _read_measurements(statement, around, context)
+            _descend(statement, _inside(around), context, findings, parts=_inside(around, "result"))
+            return
         case None if name == "observation" and around.is_grouped:
             # a battery in a section we do not know (laboratory sections of other countries): measurements only
             findings.results += [one for one in _read_measurements(statement, around, context) if one.value.kind in _MEASURED]
+        case "detail" | "narrative":
+            return
+    _descend(statement, _inside(around), context, findings)
 
 
 def _read_measurements(statement: Element, around: Around, context: Context) -> list[Result]:
@@ -143,23 +185,21 @@ def _read_measurements(statement: Element, around: Around, context: Context) -> 
     return read_results(statement, around.status, around.effective, around.group, context)
 
 
-def _descend(statement: Element, around: Around, context: Context, findings: Findings) -> None:
+def _descend(statement: Element, around: Around, context: Context, findings: Findings, *, parts: Around | None = None) -> None:
+    """The statements beneath; those that are parts of it (COMP) may be read otherwise."""
     for relationship in children(statement, "entryRelationship"):
+        beneath = parts if parts is not None and attribute(relationship, "typeCode") == "COMP" else around
         for inner in relationship:
-            if str(inner.tag).startswith("{"):
-                _read_statement(inner, around, context, findings)
+            _read_statement(inner, beneath, context, findings)
 
 
 def _read_organizer(organizer: Element, around: Around, context: Context, findings: Findings) -> None:
     code = child(organizer, "code")
-    relative = descend(organizer, "subject", "relatedSubject", "code")
     inside = replace(
         around,
         group=attribute(code, "code") or wording(code, context) or around.group,
         effective=context.time(child(organizer, "effectiveTime")) or around.effective,
         status=status_code(organizer) or around.status,
-        relative=(wording(relative, context) or attribute(relative, "code")) if relative is not None else around.relative,
-        section_kind="family" if relative is not None else around.section_kind,
         is_grouped=True,
     )
     for component in children(organizer, "component"):

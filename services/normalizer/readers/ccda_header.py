@@ -3,8 +3,8 @@
 from itertools import islice
 
 from services.normalizer.mappings.tables import load_table
+from services.normalizer.readers.ccda_context import Context
 from services.normalizer.readers.ccda_narrative import render_inline
-from services.normalizer.readers.ccda_values import Context
 from shared.canonical.elements import Address, ContactDetails, HumanName, Identifier, OtherName, Source, Telecom
 from shared.canonical.reading import PatientReading, ProviderProfile
 from shared.formats.cda import Identity, patient_roles

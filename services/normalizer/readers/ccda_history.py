@@ -1,17 +1,24 @@
-"""Problems, medications, immunizations, procedures, family and social history, diets: one clinical statement, one entry."""
+"""Problems, medications, immunizations, procedures, family and social history: one clinical statement, one entry."""
 
 from dataclasses import dataclass
 
 from services.normalizer.mappings.tables import load_table
-from services.normalizer.readers.ccda_results import read_results
-from services.normalizer.readers.ccda_values import Context, read_coding, read_value, wording
-from shared.canonical.elements import Coding, DietaryPreference, HistoryEntry, HistoryKind, Result, Value
+from services.normalizer.readers.ccda_codes import read_coding, wording
+from services.normalizer.readers.ccda_context import Context
+from services.normalizer.readers.ccda_denials import denies, knows_nothing
+from services.normalizer.readers.ccda_values import read_value, say
+from shared.canonical.elements import Coding, HistoryEntry, HistoryKind
 from shared.formats.cda_tree import Element, attribute, child, children, descend
 
 _STATUSES = load_table("ccda_statuses")
-_NEGATIONS: dict[str, str] = load_table("ccda_allergies")["negations"]
 _STATUS_OBSERVATION = "33999-4"
-_NUTRITIONAL_STATUS = "75305-3"  # how well nourished, not what is eaten
+# the same without its code: C-CDA problem and allergy status, CCD 1.0 status of alerts, medications, problems
+_STATUS_TEMPLATES = frozenset(
+    (
+        *("2.16.840.1.113883.10.20.22.4.6", "2.16.840.1.113883.10.20.22.4.28"),
+        *("2.16.840.1.113883.10.20.1.39", "2.16.840.1.113883.10.20.1.47", "2.16.840.1.113883.10.20.1.50", "2.16.840.1.113883.10.20.1.57"),
+    )
+)
 _ASSERTION = "ASSERTION"
 
 
@@ -30,8 +37,9 @@ class Around:
 
 
 def status_code(statement: Element) -> str | None:
-    """The ActStatus code."""
-    return attribute(child(statement, "statusCode"), "code")
+    """The ActStatus code, in lower case."""
+    written = attribute(child(statement, "statusCode"), "code")
+    return written.lower() if written else None
 
 
 def began(statement: Element, context: Context) -> str | None:
@@ -45,48 +53,74 @@ def has_ended(statement: Element) -> bool:
     return any(attribute(child(one, "high"), "value") for one in children(statement, "effectiveTime"))
 
 
-def own_status(observation: Element) -> str | None:
-    """The status observation beneath, as a word."""
-    for relationship in children(observation, "entryRelationship"):
+def own_status(statement: Element, context: Context) -> str | None:
+    """The status observation beneath, as a word of ours; None for words that we do not know."""
+    for relationship in children(statement, "entryRelationship"):
         inner = child(relationship, "observation")
-        if inner is not None and attribute(child(inner, "code"), "code") == _STATUS_OBSERVATION:
-            value = child(inner, "value")
-            known = _STATUSES["clinical_statuses"].get(attribute(value, "code") or "")
-            return known or (attribute(value, "displayName") or "").lower() or None
+        if inner is None or not _is_status(inner):
+            continue
+        value = child(inner, "value")
+        for words in (attribute(value, "displayName"), wording(value, context)):
+            if found := _STATUSES["status_words"].get((words or "").lower()):
+                return str(found)
+        found = _STATUSES["clinical_statuses"].get(attribute(value, "code") or "")
+        return str(found) if found else None
     return None
 
 
-def says_none(coding: Coding | None) -> bool:
-    """Whether the code itself is a negation ("no known …")."""
-    return coding is not None and coding.code in _NEGATIONS
+def _is_status(observation: Element) -> bool:
+    if attribute(child(observation, "code"), "code") == _STATUS_OBSERVATION:
+        return True
+    return any(attribute(one, "root") in _STATUS_TEMPLATES for one in children(observation, "templateId"))
+
+
+def status_of(observation: Element, around: Around, context: Context) -> str | None:
+    """The status of a problem or allergy: said beneath it, else by its end, else by the concern around it."""
+    return own_status(observation, context) or ("resolved" if has_ended(observation) else around.concern_status)
 
 
 def read_problem(observation: Element, around: Around, context: Context) -> HistoryEntry | None:
     """A problem or diagnosis; None when neither a code nor words are given."""
+    coding, text = _finding(observation, context)
+    status = status_of(observation, around, context)
+    return _entry("condition", coding, text, status, began(observation, context), around, context)
+
+
+def _finding(observation: Element, context: Context) -> tuple[Coding | None, str | None]:
+    """The code of an observation's value and what it says in words."""
     value = child(observation, "value")
     coding = read_coding(value)
-    text = wording(value, context) or context.text(value) or context.text(child(observation, "text"))
+    text = wording(value, context) or context.text(value)
+    return coding, text or (context.text(child(observation, "text")) if coding is None or coding.display is None else coding.display)
+
+
+def _entry(
+    kind: HistoryKind, coding: Coding | None, text: str | None, status: str | None, onset: str | None, around: Around, context: Context
+) -> HistoryEntry | None:
+    """The statement, unless it says nothing or that nobody knows; what says "none" is negated."""
     if coding is None and text is None:
         return None
-    status = own_status(observation) or ("resolved" if has_ended(observation) else around.concern_status)
-    negated = around.is_negated or says_none(coding)
-    return HistoryEntry("condition", coding, text, status, began(observation, context), negated)
+    shown = coding.display if coding else None
+    if knows_nothing(coding, text):
+        context.warn("no_information")
+        return None
+    return HistoryEntry(kind, coding, text, status, onset, around.is_negated or denies(coding, text, shown))
 
 
 def read_substance(statement: Element, around: Around, context: Context, *, is_immunization: bool) -> HistoryEntry | None:
     """A medication or an immunization; None when no product is named."""
     product = descend(statement, "consumable", "manufacturedProduct")
+    if product is None:
+        product = descend(statement, "product", "manufacturedProduct")  # a supply
     material = descend(product, "manufacturedMaterial")
     if material is None:
         material = descend(product, "manufacturedLabeledDrug")
     code = descend(material, "code")
     coding = read_coding(code)
     text = wording(code, context) or context.text(descend(material, "name")) or context.text(child(statement, "text"))
-    if coding is None and text is None:
-        return None
-    status = own_status(statement) or _STATUSES["act_statuses"].get(status_code(statement) or "")
+    status = own_status(statement, context) or _STATUSES["act_statuses"].get(status_code(statement) or "")
     kind: HistoryKind = "immunization" if is_immunization else "medication"
-    return HistoryEntry(kind, coding, text, status, began(statement, context), around.is_negated)
+    return _entry(kind, coding, text, status, began(statement, context), around, context)
 
 
 def read_procedure(statement: Element, around: Around, context: Context) -> HistoryEntry | None:
@@ -94,22 +128,18 @@ def read_procedure(statement: Element, around: Around, context: Context) -> Hist
     code = child(statement, "code")
     coding = read_coding(code)
     text = wording(code, context) or context.text(child(statement, "text"))
-    if coding is None and text is None:
-        return None
     status = _STATUSES["act_statuses"].get(status_code(statement) or "")
-    return HistoryEntry("procedure", coding, text, status, began(statement, context), around.is_negated)
+    return _entry("procedure", coding, text, status, began(statement, context), around, context)
 
 
 def read_family(observation: Element, around: Around, context: Context) -> HistoryEntry | None:
     """A relative's condition, in words with the relation in front."""
-    value = child(observation, "value")
-    coding = read_coding(value)
-    text = wording(value, context) or context.text(value) or context.text(child(observation, "text"))
-    if coding is None and text is None:
-        return None
-    text = text or (coding.display or coding.code if coding else None)
-    text = f"{around.relative}: {text}" if around.relative else text
-    return HistoryEntry("family", coding, text, None, began(observation, context), around.is_negated)
+    coding, text = _finding(observation, context)
+    entry = _entry("family", coding, text, None, began(observation, context), around, context)
+    if entry is not None and around.relative:
+        said = text or (coding.display or coding.code if coding else None)
+        entry.text = f"{around.relative}: {said}"
+    return entry
 
 
 def read_social(observation: Element, around: Around, context: Context) -> HistoryEntry | None:
@@ -126,28 +156,3 @@ def read_social(observation: Element, around: Around, context: Context) -> Histo
         return None
     status = "resolved" if has_ended(observation) else None
     return HistoryEntry("social", question or answered, text or None, status, began(observation, context), around.is_negated)
-
-
-def say(value: Value) -> str | None:
-    """A value in words."""
-    if value.kind == "quantity":
-        return f"{value.comparator or ''}{value.number}{f' {value.unit}' if value.unit else ''}"
-    if value.kind == "coded":
-        return value.text or (value.code.display or value.code.code if value.code else None)
-    return f"{value.text} {value.unit}" if value.unit else value.text
-
-
-def read_nutrition(statement: Element, around: Around, context: Context) -> tuple[list[DietaryPreference], list[Result]]:
-    """Diets that are coded (75303-8 assessment, recommendations); the nutritional status itself (75305-3) is a result."""
-    code = read_coding(child(statement, "code"))
-    if code is not None and code.code == _NUTRITIONAL_STATUS:
-        return [], [] if around.is_negated else read_results(statement, around.status, around.effective, around.group, context)
-    value = child(statement, "value")
-    diet = read_coding(value)
-    text = wording(value, context)
-    if value is None and attribute(statement, "moodCode") != "EVN":  # a recommendation is its own code
-        diet, text = code, wording(child(statement, "code"), context)
-    if diet is None:
-        return [], []
-    status = "active" if attribute(statement, "moodCode") == "EVN" else "recommended"
-    return [DietaryPreference("diet", diet, text, status=status, negated=around.is_negated)], []

@@ -138,18 +138,23 @@ class References:
         self._by_id: dict[str, list[Element]] | None = None
         self._left = _MAX_REFERENCED
 
-    def text(self, reference: str | None, near: Element) -> str | None:
-        """The text behind `#id`; None when it leads nowhere in this document, or when entries repeat the narrative without end."""
-        if not reference or self._left <= 0:
+    def target(self, reference: str | None, near: Element) -> Element | None:
+        """The element behind `#id`; None when it leads nowhere in this document."""
+        if not reference:
             return None
         if self._by_id is None:
             self._by_id = self._index()
         targets = self._by_id.get(reference.removeprefix("#"), [])
-        own = (one for one in targets if any(ancestor is near for ancestor in one.iterancestors()))
-        target = targets[0] if len(targets) == 1 else next(own, targets[0] if targets else None)
-        if target is None:
+        if len(targets) <= 1:
+            return targets[0] if targets else None
+        return next((one for one in targets if any(ancestor is near for ancestor in one.iterancestors())), targets[0])
+
+    def text(self, target: Element) -> str | None:
+        """The text of an element; None when entries repeat the narrative without end."""
+        if self._left <= 0:
             return None
-        text = render_inline(target)
+        # an empty anchor stands before the words that it marks
+        text = render_inline(target) or "; ".join(_folded(target.tail)) or None
         self._left -= len(text or "")
         return text
 

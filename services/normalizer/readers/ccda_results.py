@@ -3,51 +3,51 @@
 from typing import Literal
 
 from services.normalizer.mappings.tables import load_table
-from services.normalizer.readers.ccda_values import Context, read_coding, read_interpretation, read_reference_range, read_value, wording
+from services.normalizer.readers.ccda_codes import read_coding, wording
+from services.normalizer.readers.ccda_context import Context
+from services.normalizer.readers.ccda_values import read_interpretation, read_reference_range, read_value
 from shared.canonical.elements import Coding, Result, Value
 from shared.formats.cda_tree import Element, attribute, child, children
 
 ResultStatus = Literal["final", "preliminary", "corrected", "cancelled", "unknown"]
-_STATUSES: dict[str, str] = load_table("ccda_statuses")["result_statuses"]
+_STATUSES: dict[str, ResultStatus] = load_table("ccda_statuses")["result_statuses"]
 
 
 def read_results(observation: Element, status: str | None, effective: str | None, group: str | None, context: Context) -> list[Result]:
     """The results of one observation; status, time and group come from around it where it says none itself."""
-    code = child(observation, "code")
-    coding = read_coding(code)
-    shown = wording(code, context)
-    if coding is None and shown:
-        coding = Coding(display=shown)
-    elif coding is not None and coding.display is None:
-        coding.display = shown
-    values = [read_value(one, context) for one in children(observation, "value")] or [Value()]
+    coding = _what(observation, context)
+    values = [read_value(one, context) for one in children(observation, "value")]
     if coding is None:
-        if any(one.kind != "none" for one in values):
-            context.warn("result_without_code")  # nobody can say what was measured; the narrative has it
-        return []
+        values = [one for one in values if one.kind != "none"]
+        if not values:
+            return []
+        context.warn("result_without_code")  # nobody can say what was measured; the narrative may
     written = attribute(child(observation, "statusCode"), "code") or status
     time = child(observation, "effectiveTime")
     when = context.time(time) or (context.time(child(time, "high")) if time is not None else None) or effective
+    interpretation = read_interpretation(observation)
     return [
         Result(
             code=coding,
             value=value,
             reference_range=read_reference_range(observation, value.unit, context),
-            interpretation=read_interpretation(observation),
-            status=_status(written),
+            interpretation=interpretation,
+            status=_STATUSES.get((written or "").lower(), "unknown"),
             effective=when,
             group=group,
         )
-        for value in values
+        for value in values or [Value()]
     ]
 
 
-def _status(written: str | None) -> ResultStatus:
-    match _STATUSES.get((written or "").lower()):
-        case "final":
-            return "final"
-        case "preliminary":
-            return "preliminary"
-        case "cancelled":
-            return "cancelled"
-    return "unknown"
+def _what(observation: Element, context: Context) -> Coding | None:
+    """The code with its name, which may stand in the narrative only."""
+    code = child(observation, "code")
+    coding = read_coding(code)
+    if coding is not None and coding.display:
+        return coding
+    shown = wording(code, context)
+    if coding is None:
+        return Coding(display=shown) if shown else None
+    coding.display = shown
+    return coding
