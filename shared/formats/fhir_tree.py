@@ -127,9 +127,15 @@ def objects(value: Any) -> list[Resource]:
 
 def text_of(value: Any) -> str | None:
     """A primitive as text; None for anything else and for the empty string."""
-    if type(value) is str or type(value) is Number:
-        return str(value).replace("\0", "").strip() or None  # PostgreSQL stores no NUL
-    return str(value) if type(value) is int else None
+    if value.__class__ is str:
+        text: str = value
+    elif value.__class__ is Number:
+        text = str(value)
+    else:
+        return str(value) if value.__class__ is int else None
+    if "\0" in text:
+        text = text.replace("\0", "")  # PostgreSQL stores no NUL
+    return text.strip() or None
 
 
 def kind_of(resource: Resource) -> str:

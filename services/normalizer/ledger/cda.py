@@ -1,6 +1,7 @@
 """The ledger of a CDA document: each attribute and each text, by the table `ledger_cda.toml`."""
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from services.normalizer.mappings.tables import load_table
@@ -43,7 +44,13 @@ def take_stock(root: Element) -> Losses:
 
 
 def _local(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+    return _bare(element.tag)
+
+
+@lru_cache(maxsize=1024)
+def _bare(name: str) -> str:
+    """A name without its namespace."""
+    return name.rpartition("}")[2]
 
 
 def _walk(element: Element, name: str, path: str, section_kind: str | None, losses: Losses) -> None:
@@ -97,12 +104,10 @@ def _statement(statement: Element, path: str, section_kind: str | None, losses: 
 
 def _settle(element: Element, fate: str | None, path: str, losses: Losses) -> None:
     """An element whose whole content has one fate."""
-    count = 0
-    for one in element.iter("*"):
-        if fate == MAPPED and _local(one) in UNREAD:
-            losses.miss(f"{path}/{_local(one)}", _own(one, losses))
-        else:
-            count += _own(one, losses)
+    if not len(element):  # most have nothing inside
+        count = _own(element, losses)
+    else:
+        count = _beneath(element, fate, path, losses)
     if not count:
         return
     if fate == MAPPED:
@@ -113,15 +118,27 @@ def _settle(element: Element, fate: str | None, path: str, losses: Losses) -> No
         losses.leave(fate[1:], count)
 
 
+def _beneath(element: Element, fate: str | None, path: str, losses: Losses) -> int:
+    """Attributes and texts of an element and of all inside it; what nobody reads wherever it stands is missed on the way."""
+    count = 0
+    for one in element.iter("*"):
+        if fate == MAPPED and _local(one) in UNREAD:
+            losses.miss(f"{path}/{_local(one)}", _own(one, losses))
+        else:
+            count += _own(one, losses)
+    return count
+
+
 def _own(element: Element, losses: Losses) -> int:
     """How many attributes and texts of its own an element has; the grammar among them is left out."""
     count = 0
-    for name in map(str, element.attrib):
-        if rule := ATTRIBUTES.get(name.rpartition("}")[2]):
+    for name in element.keys():  # noqa: SIM118  # an element iterates over its children
+        if rule := ATTRIBUTES.get(_bare(name)):
             losses.leave(rule, 1)
         else:
             count += 1
-    return count + 1 if element.text and not element.text.isspace() else count
+    text = element.text
+    return count + 1 if text and not text.isspace() else count
 
 
 def _attributes(element: Element, losses: Losses) -> None:

@@ -109,13 +109,15 @@ def _shown(name: str) -> str:
 
 def leaves(value: Any) -> int:
     """How many primitives a value holds."""
-    if not isinstance(value, (dict, list)):
+    if value.__class__ is not dict and value.__class__ is not list:
         return 0 if value is None else 1
     count, waiting = 0, [value]
     while waiting:
         one = waiting.pop()
-        for inner in one.values() if isinstance(one, dict) else one:
-            if inner.__class__ is dict or inner.__class__ is list:
+        for inner in one.values() if one.__class__ is dict else one:
+            if inner.__class__ is str:
+                count += 1
+            elif inner.__class__ is dict or inner.__class__ is list:
                 waiting.append(inner)
             elif inner is not None:
                 count += 1
