@@ -97,10 +97,10 @@ def _named_by(cda: CDA) -> Element | None:
 def _type_codings(cda: CDA, coding: Coding | None) -> list[Coding]:
     """The type's codings, the most telling first: a narrower template goes before the summary that nearly every document claims to be."""
     found = [coding, *coding.translations] if coding else []
+    specific = [one for one in found if one.code != _SUMMARY]
     roots = (attribute(one, "root") for one in children(cda.root, "templateId"))
     templates = [Coding(_LOINC, _TEMPLATES[root]) for root in roots if root in _TEMPLATES]
-    # beside any other code the template counts only where nobody knows the code
-    return [*templates, *found] if all(one.code == _SUMMARY for one in found) else [*found, *templates]
+    return [*(Coding(one.system, one.code) for one in specific), *templates, *found]
 
 
 def _read_identifiers(cda: CDA) -> list[DocumentIdentifier]:

@@ -6,16 +6,17 @@ from base64 import b64decode
 from lxml import etree
 
 from services.normalizer.readers.ccda_context import Context
-from services.normalizer.readers.ccda_narrative import render
+from services.normalizer.readers.ccda_narrative import render, render_inline
 from services.normalizer.readers.other import media_type_of, plain_text
 from shared.canonical.elements import Attachment
-from shared.formats.cda_tree import CDA, Element, attribute, child, descend, local_name
+from shared.formats.cda_tree import CDA, V3, V3_NAMESPACE, Element, attribute, child, descend, local_name
 from shared.identity import digest
 
 _BASE64 = etree.XPath("//*[@representation='B64']")
 # files that lie elsewhere: media of the narrative, and whatever names a media type beside its reference
 _OUTSIDE = etree.XPath(
-    "//*[@mediaType or local-name(..)='observationMedia']/*[local-name()='reference'][@value][not(starts-with(@value, '#'))]"
+    "(//*[@mediaType]/v3:reference | //v3:observationMedia/v3:value/v3:reference)[@value][not(starts-with(@value, '#'))]",
+    namespaces={"v3": V3_NAMESPACE},
 )
 _DEFAULT_MEDIA_TYPE = "text/plain"  # of HL7 ED
 _UNKNOWN_MEDIA_TYPE = "application/octet-stream"
@@ -26,19 +27,24 @@ def read_attachments(cda: CDA, context: Context, files: dict[str, bytes]) -> tup
     """The attachments, their bytes into `files`, and the text of an unstructured body where it has one."""
     attachments: list[Attachment] = []
     body_text: str | None = None
+    captions = _captions(cda)
     body = _unstructured(cda)
     if body is not None and body.get("representation") != "B64":
         body_text = _written(body)
         reference = attribute(child(body, "reference"), "value")
         if reference is not None and not reference.startswith("#"):
             attachments.append(Attachment(attribute(body, "mediaType") or _UNKNOWN_MEDIA_TYPE, url=reference))
+            context.where = _where(body)
+            context.warn("attachment_not_included")
     for element in _found(_OUTSIDE, cda):
         holder = element.getparent()
         if holder is not None and holder is not body and holder.get("representation") != "B64":
             media_type = attribute(holder, "mediaType") or _UNKNOWN_MEDIA_TYPE
-            outside = Attachment(media_type.lower(), title=_title(holder), url=attribute(element, "value"))
+            outside = Attachment(media_type.lower(), title=_title(holder, captions), url=attribute(element, "value"))
             if outside.url and outside not in attachments:
                 attachments.append(outside)
+                context.where = _where(holder)
+                context.warn("attachment_not_included")
     for element in _found(_BASE64, cda):
         context.where = _where(element)
         content = _decode(element, context)
@@ -51,7 +57,7 @@ def read_attachments(cda: CDA, context: Context, files: dict[str, bytes]) -> tup
         sha256 = digest(content)
         if sha256 not in files:
             files[sha256] = content
-            attachments.append(Attachment(media_type, len(content), sha256, _title(element)))
+            attachments.append(Attachment(media_type, len(content), sha256, _title(element, captions)))
         if element is body:
             body_text = plain_text(content, media_type)
     return attachments, body_text
@@ -97,6 +103,20 @@ def _where(element: Element) -> str:
     return "/".join(reversed(path[:6]))
 
 
-def _title(element: Element) -> str | None:
+def _captions(cda: CDA) -> dict[str, str]:
+    """What the narrative says beneath its media, by the ID of the media."""
+    found: dict[str, str] = {}
+    for one in cda.root.iter(V3 + "renderMultiMedia"):
+        caption = child(one, "caption")
+        if caption is not None and (text := render_inline(caption)):
+            found |= dict.fromkeys((attribute(one, "referencedObject") or "").split(), text)
+    return found
+
+
+def _title(element: Element, captions: dict[str, str]) -> str | None:
+    """The caption of a medium of the narrative, else the name of the nearest code around."""
+    holder = element.getparent()
+    if holder is not None and (caption := captions.get(holder.get("ID") or "")):
+        return caption
     code = next((found for one in element.iterancestors() if (found := child(one, "code")) is not None), None)
     return attribute(code, "displayName")

@@ -17,7 +17,7 @@ from services.normalizer.readers.ccda_history import (
     status_code,
 )
 from services.normalizer.readers.ccda_nutrition import read_nutrition
-from services.normalizer.readers.ccda_results import read_results
+from services.normalizer.readers.ccda_results import observed, read_results
 from shared.canonical.elements import DietaryPreference, HistoryEntry, Result
 from shared.formats.cda_tree import STATEMENTS, V3, Element, attribute, child, children, descend, local_name
 
@@ -135,9 +135,9 @@ def _read_substance(statement: Element, name: str, kind: str | None, around: Aro
         _descend(statement, _inside(around), context, findings)
 
 
-def _inside(around: Around, section_kind: str | None = None) -> Around:
+def _inside(around: Around) -> Around:
     """What holds beneath a statement that was read: only statements with a template of their own, not its negation."""
-    return replace(around, section_kind=section_kind, is_negated=False, concern_status=None, is_grouped=False)
+    return replace(around, section_kind=None, is_negated=False, concern_status=None, is_grouped=False)
 
 
 def _read_by_kind(statement: Element, kind: str | None, around: Around, context: Context, findings: Findings) -> None:
@@ -168,7 +168,9 @@ def _read_by_kind(statement: Element, kind: str | None, around: Around, context:
             return
         case "result" if name == "observation":
             findings.results += _read_measurements(statement, around, context)
-            _descend(statement, _inside(around), context, findings, parts=_inside(around, "result"))
+            effective = observed(statement, context) or around.effective
+            inside = replace(_inside(around), status=status_code(statement) or around.status, effective=effective)
+            _descend(statement, inside, context, findings, parts=replace(inside, section_kind="result"))
             return
         case None if name == "observation" and around.is_grouped:
             # a battery in a section we do not know (laboratory sections of other countries): measurements only
@@ -198,7 +200,7 @@ def _read_organizer(organizer: Element, around: Around, context: Context, findin
     inside = replace(
         around,
         group=attribute(code, "code") or wording(code, context) or around.group,
-        effective=context.time(child(organizer, "effectiveTime")) or around.effective,
+        effective=observed(organizer, context) or around.effective,
         status=status_code(organizer) or around.status,
         is_grouped=True,
     )

@@ -90,8 +90,7 @@ def _finding(observation: Element, context: Context) -> tuple[Coding | None, str
     """The code of an observation's value and what it says in words."""
     value = child(observation, "value")
     coding = read_coding(value)
-    text = wording(value, context) or context.text(value)
-    return coding, text or (context.text(child(observation, "text")) if coding is None or coding.display is None else coding.display)
+    return coding, wording(value, context) or context.text(value) or context.text(child(observation, "text"))
 
 
 def _entry(

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from lxml import etree
+
 from shared.formats.cda_tree import Element
 
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
@@ -32,6 +34,8 @@ _ROW_GROUPS = frozenset(("thead", "tbody", "tfoot"))
 _UNSEEN = frozenset(("script", "style", "colgroup", "col", "head"))
 _MAX_REFERENCED = 5_000_000  # characters that entries may take from the narrative, all together
 _MAX_SAME_ID = 20
+_REACHES = frozenset(map(str, range(1, 1_000)))  # rowspans that are meant
+_MARKED = etree.XPath(".//*[@ID]")
 
 
 def _name(element: Element) -> str:
@@ -93,22 +97,36 @@ def _item(element: Element) -> list[str]:
     return [f"{'- ' if at == 0 else '  '}{line}" for at, line in enumerate(lines)]
 
 
-def _table(element: Element) -> list[str]:
+def _table(element: Element, spanned: dict[int, int] | None = None) -> list[str]:
+    """The rows; `spanned` counts for each column how many more rows a cell from above reaches into."""
     lines: list[str] = []
+    spanned = {} if spanned is None else spanned
     for child in element:
         name = _name(child)
         if name in _ROW_GROUPS:
-            lines += _table(child)
+            lines += _table(child, spanned)
         elif name == "tr":
-            if row := _row(child):
+            if row := _row(child, spanned):
                 lines.append(row)
         elif name not in _UNSEEN:
             lines += _lines(child)
     return lines
 
 
-def _row(element: Element) -> str:
-    cells = ["; ".join(line.strip() for line in _lines(cell)) for cell in element if cell.get("revised") != "delete"]
+def _row(element: Element, spanned: dict[int, int] | None = None) -> str:
+    spanned = {} if spanned is None else spanned
+    cells: list[str] = []
+    for cell in element:
+        if cell.get("revised") == "delete":
+            continue
+        while spanned.get(len(cells), 0) > 0:  # the cell above holds for this row too
+            spanned[len(cells)] -= 1
+            cells.append("")
+        if reach := cell.get("rowspan"):
+            spanned[len(cells)] = int(reach) - 1 if reach in _REACHES else 0
+        cells.append("; ".join(line.strip() for line in _lines(cell)))
+    for column in range(len(cells), max(spanned, default=-1) + 1):
+        spanned[column] = max(0, spanned.get(column, 0) - 1)
     return " | ".join(cells).rstrip(" |") if any(cells) else ""
 
 
@@ -160,7 +178,10 @@ class References:
 
     def _index(self) -> dict[str, list[Element]]:
         found: dict[str, list[Element]] = {}
-        for one in self._root.iterfind(".//*[@ID]"):
+        marked = _MARKED(self._root)
+        for one in marked if isinstance(marked, list) else ():
+            if not isinstance(one, etree._Element):
+                continue
             same = found.setdefault(one.get("ID") or "", [])
             if len(same) < _MAX_SAME_ID:
                 same.append(one)

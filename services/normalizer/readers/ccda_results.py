@@ -23,8 +23,7 @@ def read_results(observation: Element, status: str | None, effective: str | None
             return []
         context.warn("result_without_code")  # nobody can say what was measured; the narrative may
     written = attribute(child(observation, "statusCode"), "code") or status
-    time = child(observation, "effectiveTime")
-    when = context.time(time) or (context.time(child(time, "high")) if time is not None else None) or effective
+    when = observed(observation, context) or effective
     interpretation = read_interpretation(observation)
     return [
         Result(
@@ -38,6 +37,12 @@ def read_results(observation: Element, status: str | None, effective: str | None
         )
         for value in values or [Value()]
     ]
+
+
+def observed(statement: Element, context: Context) -> str | None:
+    """When it was observed: the time, the beginning of an interval, else its end."""
+    time = child(statement, "effectiveTime")
+    return context.time(time) or (context.time(child(time, "high")) if time is not None else None)
 
 
 def _what(observation: Element, context: Context) -> Coding | None:

@@ -84,6 +84,11 @@ def test_every_document_that_is_read_is_exactly_one(path: Path) -> None:
         ("<script>alert(1)</script><content onload='x'>safe</content>", "safe"),
         ("<content>A<paragraph>B</paragraph>C</content>D", "A\nB\nCD"),
         ("<content>Salt:</content> low", "Salt: low"),
+        (
+            '<table><tr><td rowspan="2">A</td><td>B</td><td rowspan="3">C</td></tr><tr><td>D</td></tr><tr><td>E</td><td>F</td></tr></table>',
+            "A | B | C\n | D\nE | F",
+        ),
+        ('<table><tr><td rowspan="99999999999">A</td><td rowspan="x">B</td></tr><tr><td>C</td></tr></table>', "A | B\nC"),
         ("<pre>a  b\n  c</pre>", "a  b\n  c"),
         ('<renderMultiMedia referencedObject="x"><caption>Scan</caption></renderMultiMedia>', "Scan"),
         ('<table xmlns="http://www.w3.org/1999/xhtml"><tr><td>A</td><td>B</td></tr></table>', "A | B"),
@@ -114,6 +119,103 @@ def test_a_negated_concern_negates_what_it_holds() -> None:
     reading = read_ccda(document(section(entry, "11450-4")), PROVIDER)
 
     assert [one.negated for one in reading.patients[0].medical_history] == [True]
+
+
+def bare(title: str, inner: str, templates: str = "") -> bytes:
+    """A document with a section that has no code, and one entry in it."""
+    return document(f"<component><section>{templates}<title>{title}</title><entry>{inner}</entry></section></component>")
+
+
+WEIGHT = '<observation moodCode="EVN"><code code="3141-9"/><value xsi:type="PQ" value="80" unit="kg"/></observation>'
+
+
+@pytest.mark.parametrize(
+    ("title", "templates", "count"),
+    [
+        ("Vital Signs:", "", 1),
+        ("VITALS", "", 1),
+        ("Wichtiges", '<templateId root="2.16.840.1.113883.10.20.1.16"/>', 1),
+        ("Vital Signs", '<templateId root="2.16.840.1.113883.10.20.1.10"/>', 0),
+        ("Something about vital signs", "", 0),
+    ],
+)
+def test_a_section_without_a_code_is_known_by_its_template_or_its_title(title: str, templates: str, count: int) -> None:
+    reading = read_ccda(bare(title, WEIGHT, templates), PROVIDER)
+
+    assert count == len(reading.documents[0].content.results)
+
+
+@pytest.mark.parametrize("code", ["33999-4", "11323-3", "48766-0", "445518008"])
+def test_a_detail_is_no_problem_of_its_own(code: str) -> None:
+    detail = f'<observation moodCode="EVN"><code code="{code}"/><value xsi:type="CD" code="55561003" displayName="Active"/></observation>'
+    entry = f'<entry><act><entryRelationship typeCode="REFR">{detail}</entryRelationship></act></entry>'
+
+    assert facts(read_ccda(document(section(entry, "11450-4")), PROVIDER)) == []
+
+
+@pytest.mark.parametrize("words", ["NKDA", "No known allergies.", "no  known food allergies", "None"])
+def test_an_allergen_that_says_none_is_a_negation(words: str) -> None:
+    allergen = f"<participant><participantRole><playingEntity><name>{words}</name></playingEntity></participantRole></participant>"
+    entry = f'<entry><observation moodCode="EVN"><value xsi:type="CD" code="419199007"/>{allergen}</observation></entry>'
+    reading = read_ccda(document(section(entry)), PROVIDER)
+
+    assert [one.negated for one in reading.patients[0].medical_history] == [True]
+    assert all(one.negated for one in reading.patients[0].dietary_preferences)
+
+
+def test_the_subject_of_a_statement_is_whose_it_is() -> None:
+    subject = '<subject><relatedSubject><code code="MTH" displayName="Mother"/></relatedSubject></subject>'
+    entry = problem(f'{subject}<value xsi:type="CD" code="44054006" displayName="Diabetes"/>')
+    reading = read_ccda(document(section(entry, "11450-4")), PROVIDER)
+
+    assert [(one.kind, one.text) for one in reading.patients[0].medical_history] == [("family", "Mother: Diabetes")]
+
+
+@pytest.mark.parametrize(
+    ("code", "template", "title", "expected"),
+    [
+        ("34133-9", "22.1.8", "Summary", "discharge_summary"),
+        ("34133-9", "22.1.2", "Discharge summary", "care_summary"),
+        ("11506-3", "22.1.8", "Summary", "progress_note"),
+        ("00000-0", "22.1.14", "Summary", "referral_note"),
+        ("00000-0", "22.1.2", "Discharge summary", "discharge_summary"),
+        ("", "22.1.4", "Letter", "consult_note"),
+    ],
+)
+def test_a_narrower_template_goes_before_the_generic_code_and_an_unknown_one(code: str, template: str, title: str, expected: str) -> None:
+    header = f'<templateId root="2.16.840.1.113883.10.20.{template}"/><code code="{code}" codeSystem="2.16.840.1.113883.6.1"/>'
+    reading = read_ccda(document("", f"{header}<title>{title}</title>"), PROVIDER)
+
+    assert expected == reading.documents[0].type
+
+
+def test_a_narrower_translation_goes_before_the_generic_code() -> None:
+    loinc = 'codeSystem="2.16.840.1.113883.6.1"'
+    header = f'<code code="34133-9" {loinc}><translation code="28570-0" {loinc}/></code>'
+    reading = read_ccda(document("", header), PROVIDER)
+
+    assert reading.documents[0].type == "procedure_note"
+    assert reading.documents[0].type_coding is not None
+    assert reading.documents[0].type_coding.code == "34133-9"
+
+
+def test_text_in_mark_up_is_read_without_it() -> None:
+    value = '<value xsi:type="ED" mediaType="text/rtf">{\\rtf1 Low {\\b salt}}</value>'
+    entry = f'<entry><observation moodCode="EVN"><code code="1-8"/>{value}</observation></entry>'
+    reading = read_ccda(document(section(entry, "30954-2")), PROVIDER)
+
+    assert [one.value.text for one in reading.documents[0].content.results] == ["Low salt"]
+
+
+def test_a_supply_is_a_medication_only_where_it_stands_alone_with_its_product() -> None:
+    product = '<product><manufacturedProduct><manufacturedMaterial><code code="1" displayName="Tablets"/></manufacturedMaterial></manufacturedProduct></product>'
+    alone = f'<entry><supply moodCode="EVN">{product}</supply></entry><entry><supply moodCode="EVN"><text>thirty</text></supply></entry>'
+    beneath = f'<entry><substanceAdministration moodCode="EVN"><entryRelationship><supply moodCode="INT">{product}</supply></entryRelationship></substanceAdministration></entry>'
+
+    for entry, expected in ((alone, ["Tablets"]), (beneath, [])):
+        reading = read_ccda(document(section(entry, "10160-0")), PROVIDER)
+
+        assert expected == [one.text for each in reading.patients for one in each.medical_history]
 
 
 @pytest.mark.parametrize("mood", ["INT", "RQO", "GOL", "PRMS", "PRP"])
