@@ -207,6 +207,15 @@ PLAYBOOK: dict[Reason, Play] = {
 }
 
 
+class LossCounts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How much of a message was read: elements in the result, left out by a rule, and not mapped, the most frequent paths by name."""
+
+    mapped: int = 0
+    left_out: int = 0
+    unmapped: int = 0
+    paths: dict[str, int] = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known of the item, without any clinical content. Everything here may stand in logs and in the audit store."""
@@ -228,6 +237,7 @@ class Facts:
     rule: str | None = None  # the rule that skipped it
     mapping_version: str | None = None
     warnings: tuple[str, ...] = ()  # codes only
+    losses: LossCounts | None = None  # of the whole message, on its first outcome
     passed_on: tuple[str, ...] = ()  # coordinates `topic/partition/offset` of what was produced from this item
     correlation_id: str | None = None  # id of the published event, where the headers do not tell it (structured mode)
 
@@ -326,6 +336,7 @@ class OutcomeRecorded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     rule: str | None = None
     mapping_version: str | None = None
     warnings: tuple[str, ...] = ()
+    losses: LossCounts | None = None
     passed_on: tuple[str, ...] = ()
     attempt: int = 1
     duration_ms: int = 0

@@ -1,4 +1,4 @@
-"""`healthcare-records log`, `status` and `verify`: the log, the state of the system, the books. At most 100 columns; `--json` on all."""
+"""`healthcare-records log`, `status`, `verify`, `losses`: the log, the system, the books, what is read. At most 100 columns; `--json`."""
 
 import asyncio
 from typing import Annotated, Any, NoReturn
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from services.audit.books import Books, books_line, verify
 from services.audit.log_query import MAX_LIMIT, LogFilter, Page, fetch_page
+from services.audit.losses import read_losses, show_losses
 from services.audit.playbook import play_of
 from services.audit.status import read_status
 from shared.errors import Unavailable
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("log")(log)
     app.command("status")(status)
     app.command("verify")(verify_books)
+    app.command("losses")(losses)
 
 
 def log(
@@ -101,6 +103,18 @@ def verify_books(as_json: JsonOption = False) -> None:
     else:
         _show_books(books)
     raise typer.Exit(0 if books.books_balanced else EXIT_TROUBLE)
+
+
+def losses(
+    provider: Annotated[str | None, typer.Option(help="Provider id.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How much of what each provider sends is read, by format and mapping version, and what is missed most."""
+    found = _run(read_losses(PlatformSettings().database_url, provider))
+    if as_json:
+        _print_json(found)
+    else:
+        show_losses(found, _console())
 
 
 def _run(work: Any) -> Any:

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from shared.identity import outcome_id
-from shared.outcomes import TERMINAL, OutcomeRecorded, Status, decode_outcome
+from shared.outcomes import TERMINAL, LossCounts, OutcomeRecorded, Status, decode_outcome
 
 MAX_INT = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
@@ -22,6 +22,7 @@ MAX_TEXT = 300  # ids, codes and paths are shorter; longer ones are cut
 MAX_LIST = 20_000  # a record split into more items than this is refused at ingest
 NOT_TERMINAL = frozenset(str(one) for one in frozenset(Status) - TERMINAL)
 _WORD = re.compile(r"[a-z][a-z_]{0,39}")
+_PATH = re.compile(r"[A-Za-z0-9_.\[\]/()-]{1,200}")  # of an element in the ledger
 _PLACE = re.compile(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}")
 
 Row = tuple[Any, ...]  # in the order of `append_outcomes` (or of the other statement it is for) in queries.sql
@@ -80,6 +81,8 @@ def _row(outcome: OutcomeRecorded, key: UUID | None, moment: datetime | None) ->
         details["defect"] = clean(outcome.defect)
     if unreadable:
         details["unreadable"] = unreadable
+    if outcome.losses is not None:
+        details["losses"] = _losses(outcome.losses)
     return (
         key,
         patient_id,
@@ -116,6 +119,13 @@ def _row(outcome: OutcomeRecorded, key: UUID | None, moment: datetime | None) ->
         "\n".join(filter(None, map(clean, outcome.warnings[:MAX_LIST]))),
         outcome.status not in NOT_TERMINAL,
     )
+
+
+def _losses(losses: LossCounts) -> dict[str, Any]:
+    """The counts of a reading; a path that is none is counted without its name."""
+    paths = {path: bounded(count, MAX_INT) for path, count in list(losses.paths.items())[:MAX_LIST] if _PATH.fullmatch(path)}
+    counts = {name: bounded(getattr(losses, name), MAX_INT) for name in ("mapped", "left_out", "unmapped")}
+    return {**counts, "paths": paths}
 
 
 def desk_id(topic: str, partition: int, offset: int) -> str:

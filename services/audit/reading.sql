@@ -54,3 +54,13 @@ SELECT stage, status, count(*) AS rows FROM synchronization_log GROUP BY stage, 
 -- name: count_open_quarantine
 -- How many documents wait at the desk.
 SELECT count(*) FROM quarantined_documents WHERE state = 'open';
+
+-- name: select_losses
+-- How much of what each provider sends is read; of one provider when it is given.
+SELECT provider, format, mapping_version, messages, mapped, left_out, unmapped, score, first, newest FROM mapping_losses_v1
+WHERE $1::text IS NULL OR provider = $1 ORDER BY provider, format, newest;
+
+-- name: select_unmapped_paths
+-- The paths that are not mapped most often; of one provider when it is given.
+SELECT provider, format, mapping_version, path, messages, elements FROM unmapped_paths_v1
+WHERE $1::text IS NULL OR provider = $1 ORDER BY elements DESC, path LIMIT $2;

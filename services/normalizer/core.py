@@ -11,9 +11,10 @@ from services.normalizer.times import sortable_time
 from shared.canonical.models import DocumentType, HealthcareDocument
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading
 from shared.events import Event, EventType
-from shared.outcomes import Action, Done, Facts, Outcome, Reason, Rejected, Skipped, Status
+from shared.outcomes import Action, Done, Facts, LossCounts, Outcome, Reason, Rejected, Skipped, Status
 
-MAPPING = 1  # counts changes of readers or tables that change what is read; a replay then updates what was written before
+MAPPING = 2  # counts changes of readers or tables that change what is read; a replay then updates what was written before
+MAX_PATHS = 40  # of a message, told to the log
 RESOURCE_ID = "resource"  # type of an identifier that is only the sender's resource id
 
 
@@ -56,6 +57,20 @@ def refuse(reading: Reading, facts: Facts) -> Outcome | None:
 def warning_codes(reading: Reading) -> tuple[str, ...]:
     """The codes of a reading's warnings, each once."""
     return tuple(sorted({one.code for one in reading.warnings}))
+
+
+def losses_of(reading: Reading) -> LossCounts | None:
+    """The reading's ledger as it travels to the log: counts, and the paths that were missed most."""
+    losses = reading.losses
+    if losses is None:
+        return None
+    most = sorted(losses.unmapped.items(), key=lambda one: (-one[1], one[0]))[:MAX_PATHS]
+    return LossCounts(losses.mapped, sum(losses.ignored.values()), sum(losses.unmapped.values()), dict(most))
+
+
+def with_losses(outcomes: list[Outcome], reading: Reading) -> list[Outcome]:
+    """The outcomes of a message; the first one carries its ledger, so that it counts once."""
+    return [replace(one, facts=replace(one.facts, losses=losses_of(reading))) if at == 0 else one for at, one in enumerate(outcomes)]
 
 
 def patient_of(reading: Reading, named: str | None) -> PatientReading | None:

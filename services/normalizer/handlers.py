@@ -21,6 +21,7 @@ from services.normalizer.core import (
     resource_reference,
     settle,
     warning_codes,
+    with_losses,
 )
 from services.normalizer.registry.changes import Applied, Change
 from services.normalizer.relevance import Relevance
@@ -121,7 +122,7 @@ def normalize_documents(
         applied = await registry.apply(change)
         ended, passed = settle(reading, change, applied, facts)
         known = replace(facts, format=reading.format, warnings=warning_codes(reading))
-        return ended + await _publish(event, change, applied, passed, known, record)
+        return with_losses(ended + await _publish(event, change, applied, passed, known, record), reading)
 
     async def _patient(reading: Reading, event: Event, provider: ProviderProfile, record: Record) -> PatientReading | None:
         patient = patient_of(reading, _uuid(event.subject))

@@ -91,6 +91,7 @@ def describe(
         rule=facts.rule,
         mapping_version=facts.mapping_version,
         warnings=facts.warnings,
+        losses=facts.losses,
         passed_on=facts.passed_on,
         attempt=attempt,
         duration_ms=duration_ms,

@@ -9,7 +9,12 @@ import typer
 from typer.testing import CliRunner
 
 from services.audit.cli import register
-from tests.integration.audit.conftest import opened
+from services.audit.positions import Step
+from services.audit.sync_log import record_outcomes
+from shared.outcomes import LossCounts
+from shared.postgres import open_pool
+from shared.topics import AUDIT_GROUP, OUTCOMES, RECEIVED
+from tests.integration.audit.conftest import made_outcome, opened, outcome_record
 
 DOCUMENT = "0b0e7c1e-6a64-5f43-8f44-2f3f6c0a8b11"
 app = typer.Typer()
@@ -57,6 +62,45 @@ def test_commands_tell_the_truth_and_name_what_is_missing(
     assert "event-1" in hurt.output
     named = json.loads(hurt_json.output)["missing"]
     assert [(one["document_id"], one["correlation_id"], one["stage"]) for one in named] == [(DOCUMENT, "event-1", "carepatron_writer")]
+
+
+def test_losses_add_up_by_provider_format_and_mapping(audit_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", audit_url)
+    told = [
+        ("north", "1", LossCounts(90, 5, 10, {"PID-15": 4, "ZPX": 6})),
+        ("north", "2", LossCounts(96, 5, 4, {"PID-15": 4})),
+        ("south", "2", LossCounts(50)),
+    ]
+    records = []
+    for offset, (provider, mapping, losses) in enumerate(told):
+        made = made_outcome(
+            RECEIVED.name, 0, offset, "normalized", provider_id=provider, format="hl7v2", mapping_version=mapping, losses=losses
+        )
+        records.append(outcome_record(made, offset))
+
+    async def record() -> None:
+        pool = await open_pool(audit_url, application_name="test", max_size=1)
+        try:
+            await record_outcomes(pool, Step(AUDIT_GROUP, OUTCOMES.name, 0, None, len(records)), records)
+        finally:
+            await pool.close()
+
+    asyncio.run(record())
+    found = json.loads(runner.invoke(app, ["losses", "--json"]).output)
+    shown = runner.invoke(app, ["losses", "--provider", "north"])
+
+    assert [(one["provider"], one["mapping_version"], one["mapped"], one["unmapped"], one["score"]) for one in found["providers"]] == [
+        ("north", "1", 90, 10, 0.9),
+        ("north", "2", 96, 4, 0.96),
+        ("south", "2", 50, 0, 1.0),
+    ]
+    assert [(one["path"], one["elements"], one["messages"]) for one in found["paths"]] == [
+        ("ZPX", 6, 1),
+        ("PID-15", 4, 1),
+        ("PID-15", 4, 1),
+    ]
+    assert "96.0%" in shown.output
+    assert "south" not in shown.output
 
 
 @pytest.mark.parametrize("wrong", [["--patient", "x"], ["--since", "soon"], ["--status", "x"], ["--cursor", "x"], ["--limit", "0"]])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.audit.core import MAX_INT, MAX_TEXT, Unreadable, row_of
 from services.audit.desk import quarantined_row
 from shared.identity import outcome_id
-from shared.outcomes import TERMINAL, OutcomeRecorded, Status, encode_outcome
+from shared.outcomes import TERMINAL, LossCounts, OutcomeRecorded, Status, encode_outcome
 
 ID = outcome_id("document.received.v1", 3, 7, "normalizer")
 GIVEN = {
@@ -43,15 +43,20 @@ def test_every_field_of_an_outcome_has_its_place_in_the_row() -> None:
     lists = {"warnings": ("unit_unknown", "time_without_zone"), "passed_on": ("document.normalized.v1/1/2", "document.normalized.v1/1/3")}
     numbers = {"partition": 3, "offset": 7, "part": 2, "attempt": 4, "duration_ms": 55, "size": 999}
     renamed = {"patient_key": "patient_id", "provider_id": "provider"}
-    texts = {one.name: f"{one.name} text" for one in msgspec.structs.fields(OutcomeRecorded) if one.name not in {*GIVEN, *lists, *numbers}}
+    losses = LossCounts(9, 2, 4, {"PID-15": 3, "a sender's word": 1})
+    others = {*GIVEN, *lists, *numbers, "losses"}
+    texts = {one.name: f"{one.name} text" for one in msgspec.structs.fields(OutcomeRecorded) if one.name not in others}
     texts |= {"patient_key": ID, "document_id": ID}
 
-    row = row_of(encode_outcome(OutcomeRecorded(**{**GIVEN, **texts, **lists, **numbers})))
+    row = row_of(encode_outcome(OutcomeRecorded(**{**GIVEN, **texts, **lists, **numbers, "losses": losses})))
 
     for name, value in {**texts, **numbers}.items():
         if name != "defect":
             assert str(value) == str(column(row, renamed.get(name, name))), name
-    assert orjson.loads(str(column(row, "details"))) == {"defect": "defect text"}
+    assert orjson.loads(str(column(row, "details"))) == {
+        "defect": "defect text",
+        "losses": {"mapped": 9, "left_out": 2, "unmapped": 4, "paths": {"PID-15": 3}},
+    }
     assert ["\n".join(lists["warnings"]), "\n".join(lists["passed_on"])] == [column(row, "warnings"), column(row, "passed_on")]
     assert column(row, "timestamp").isoformat() == "2026-11-23T14:05:06.123000+00:00"  # type: ignore[attr-defined]
 
