@@ -14,6 +14,7 @@ _ISO = re.compile(
     r"\s?(?P<z>Z|[+-]\d\d(?::?\d\d)?)?$"
 )
 _MAX_TIME = 40
+_PARTS = ("y", "mo", "d", "h", "mi", "s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def read_time(value: str | None, time_zone: str) -> Time | None:
     if match is None:
         return None
     part = match.groupdict()
-    numbers = [int(part[one]) for one in ("y", "mo", "d", "h", "mi", "s") if part[one] is not None]
+    numbers = [int(part[one]) for one in _PARTS if part[one] is not None]
     is_cut = bool(part["rest"])
     moment = _moment(numbers)
     while moment is None and len(numbers) > 1:  # 20130231 or 2013071799: keep what stands before the impossible part
@@ -54,10 +55,11 @@ def _moment(numbers: list[int]) -> datetime | None:
 
 
 def _with_zone(part: dict[str, str | None], numbers: list[int], moment: datetime, time_zone: str, is_cut: bool) -> Time:
-    text = "-".join(f"{one:0{4 if at == 0 else 2}d}" for at, one in enumerate(numbers[:3]))
+    written = [part[one] or "" for one in _PARTS[: len(numbers)]]
+    text = "-".join(written[:3])
     if len(numbers) < 4:
         return Time(text, moment.replace(tzinfo=ZoneInfo(time_zone)), False, is_cut)
-    text += "T" + ":".join(f"{one:02d}" for one in numbers[3:])
+    text += "T" + ":".join(written[3:])
     fraction = (part["f"] or "").removeprefix(".")
     if fraction and len(numbers) == 6:
         text += f".{fraction}"

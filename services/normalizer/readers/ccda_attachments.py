@@ -9,15 +9,10 @@ from services.normalizer.readers.ccda_context import Context
 from services.normalizer.readers.ccda_narrative import render, render_inline
 from services.normalizer.readers.other import media_type_of, plain_text
 from shared.canonical.elements import Attachment
-from shared.formats.cda_tree import CDA, V3, V3_NAMESPACE, Element, attribute, child, descend, local_name
+from shared.formats.cda_tree import CDA, V3, Element, attribute, child, descend, local_name
 from shared.identity import digest
 
-_BASE64 = etree.XPath("//*[@representation='B64']")
-# files that lie elsewhere: media of the narrative, and whatever names a media type beside its reference
-_OUTSIDE = etree.XPath(
-    "(//*[@mediaType]/v3:reference | //v3:observationMedia/v3:value/v3:reference)[@value][not(starts-with(@value, '#'))]",
-    namespaces={"v3": V3_NAMESPACE},
-)
+_MARKED = etree.XPath("descendant-or-self::*[@representation or @mediaType]")
 _DEFAULT_MEDIA_TYPE = "text/plain"  # of HL7 ED
 _UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 _MARKED_UP = ("text/html", "application/xhtml+xml", "text/rtf", "application/rtf")
@@ -29,23 +24,15 @@ def read_attachments(cda: CDA, context: Context, files: dict[str, bytes]) -> tup
     body_text: str | None = None
     captions = _captions(cda)
     body = _unstructured(cda)
+    marked = _marked(cda)
     if body is not None and body.get("representation") != "B64":
         body_text = _written(body)
-        reference = attribute(child(body, "reference"), "value")
-        if reference is not None and not reference.startswith("#"):
-            attachments.append(Attachment(attribute(body, "mediaType") or _UNKNOWN_MEDIA_TYPE, url=reference))
-            context.where = _where(body)
-            context.warn("attachment_not_included")
-    for element in _found(_OUTSIDE, cda):
-        holder = element.getparent()
-        if holder is not None and holder is not body and holder.get("representation") != "B64":
-            media_type = attribute(holder, "mediaType") or _UNKNOWN_MEDIA_TYPE
-            outside = Attachment(media_type.lower(), title=_title(holder, captions), url=attribute(element, "value"))
-            if outside.url and outside not in attachments:
-                attachments.append(outside)
-                context.where = _where(holder)
-                context.warn("attachment_not_included")
-    for element in _found(_BASE64, cda):
+        if body not in marked:  # without a media type
+            marked.insert(0, body)
+    _name_outside(marked, captions, attachments, context)
+    for element in marked:
+        if element.get("representation") != "B64":
+            continue
         context.where = _where(element)
         content = _decode(element, context)
         if content is None:
@@ -63,9 +50,23 @@ def read_attachments(cda: CDA, context: Context, files: dict[str, bytes]) -> tup
     return attachments, body_text
 
 
-def _found(path: etree.XPath, cda: CDA) -> list[Element]:
-    found = path(cda.root)
+def _marked(cda: CDA) -> list[Element]:
+    found = _MARKED(cda.root)
     return [one for one in found if isinstance(one, etree._Element)] if isinstance(found, list) else []
+
+
+def _name_outside(elements: list[Element], captions: dict[str, str], attachments: list[Attachment], context: Context) -> None:
+    """Files that lie elsewhere: the body, or what names a media type, refers to no place in the narrative. Named, never fetched."""
+    known: set[str] = set()
+    for element in elements:
+        reference = attribute(child(element, "reference"), "value")
+        if reference is None or reference.startswith("#") or reference in known or element.get("representation") == "B64":
+            continue
+        known.add(reference)
+        media_type = attribute(element, "mediaType") or _UNKNOWN_MEDIA_TYPE
+        attachments.append(Attachment(media_type.lower(), title=_title(element, captions), url=reference))
+        context.where = _where(element)
+        context.warn("attachment_not_included")
 
 
 def _written(body: Element) -> str | None:

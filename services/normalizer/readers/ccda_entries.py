@@ -113,7 +113,9 @@ def _read_statement(statement: Element, around: Around, context: Context, findin
             _read_organizer(statement, around, context, findings)
         case "act" if kind not in ("procedure", "nutrition"):
             status = own_status(statement, context) or _STATUSES["concern_statuses"].get(status_code(statement) or "")
-            _descend(statement, replace(around, concern_status=status or around.concern_status), context, findings)
+            if status and status != around.concern_status:
+                around = replace(around, concern_status=status)
+            _descend(statement, around, context, findings)
         case "encounter":
             _descend(statement, replace(around, section_kind=None), context, findings)
         case "substanceAdministration" | "supply":
@@ -132,7 +134,7 @@ def _read_substance(statement: Element, name: str, kind: str | None, around: Aro
         # a supply beneath a medication dispenses it; alone in the list, with its product, it is the medication
         findings.add(read_substance(statement, around, context, is_immunization=False))
     if name == "substanceAdministration":
-        _descend(statement, _inside(around), context, findings)
+        _descend_inside(statement, around, context, findings)
 
 
 def _inside(around: Around) -> Around:
@@ -168,6 +170,8 @@ def _read_by_kind(statement: Element, kind: str | None, around: Around, context:
             return
         case "result" if name == "observation":
             findings.results += _read_measurements(statement, around, context)
+            if child(statement, "entryRelationship") is None:
+                return
             effective = observed(statement, context) or around.effective
             inside = replace(_inside(around), status=status_code(statement) or around.status, effective=effective)
             _descend(statement, inside, context, findings, parts=replace(inside, section_kind="result"))
@@ -177,7 +181,7 @@ def _read_by_kind(statement: Element, kind: str | None, around: Around, context:
             findings.results += [one for one in _read_measurements(statement, around, context) if one.value.kind in _MEASURED]
         case "detail" | "narrative":
             return
-    _descend(statement, _inside(around), context, findings)
+    _descend_inside(statement, around, context, findings)
 
 
 def _read_measurements(statement: Element, around: Around, context: Context) -> list[Result]:
@@ -185,6 +189,11 @@ def _read_measurements(statement: Element, around: Around, context: Context) -> 
         context.warn("result_negated")  # the model has no place for "was not found"; the narrative says it
         return []
     return read_results(statement, around.status, around.effective, around.group, context)
+
+
+def _descend_inside(statement: Element, around: Around, context: Context, findings: Findings) -> None:
+    if child(statement, "entryRelationship") is not None:
+        _descend(statement, _inside(around), context, findings)
 
 
 def _descend(statement: Element, around: Around, context: Context, findings: Findings, *, parts: Around | None = None) -> None:

@@ -34,8 +34,9 @@ _ROW_GROUPS = frozenset(("thead", "tbody", "tfoot"))
 _UNSEEN = frozenset(("script", "style", "colgroup", "col", "head"))
 _MAX_REFERENCED = 5_000_000  # characters that entries may take from the narrative, all together
 _MAX_SAME_ID = 20
-_REACHES = frozenset(map(str, range(1, 1_000)))  # rowspans that are meant
-_MARKED = etree.XPath(".//*[@ID]")
+_REACHES = frozenset(map(str, range(2, 1_000)))  # rowspans that are meant
+_MAX_COLUMNS = 64  # into which a cell of another row may reach
+_MARKED = etree.XPath("descendant::*[@ID]")
 
 
 def _name(element: Element) -> str:
@@ -122,8 +123,9 @@ def _row(element: Element, spanned: dict[int, int] | None = None) -> str:
         while spanned.get(len(cells), 0) > 0:  # the cell above holds for this row too
             spanned[len(cells)] -= 1
             cells.append("")
-        if reach := cell.get("rowspan"):
-            spanned[len(cells)] = int(reach) - 1 if reach in _REACHES else 0
+        reach = cell.get("rowspan")
+        if reach in _REACHES and len(cells) < _MAX_COLUMNS:
+            spanned[len(cells)] = int(reach or 1) - 1
         cells.append("; ".join(line.strip() for line in _lines(cell)))
     for column in range(len(cells), max(spanned, default=-1) + 1):
         spanned[column] = max(0, spanned.get(column, 0) - 1)
