@@ -154,13 +154,18 @@ def _read_fragment(root: Element, sections: list[Section], context: Context, fin
                 _read_fragment(one, sections, context, findings)
 
 
-def _read_sections(parent: Element, where: str, sections: list[Section], context: Context, findings: Findings) -> None:
+def _read_sections(
+    parent: Element, where: str, sections: list[Section], context: Context, findings: Findings, kind: str | None = None
+) -> None:
     for index, component in enumerate(children(parent, "component"), 1):
         for section in children(component, "section"):
-            _read_section(section, f"{where}/section[{index}]".lstrip("/"), sections, context, findings)
+            _read_section(section, f"{where}/section[{index}]".lstrip("/"), sections, context, findings, kind)
 
 
-def _read_section(section: Element, where: str, sections: list[Section], context: Context, findings: Findings) -> None:
+def _read_section(
+    section: Element, where: str, sections: list[Section], context: Context, findings: Findings, around: str | None = None
+) -> None:
+    """A section and those inside it; one without a code is of the kind of the section around it, where it says no other."""
     if len(sections) >= _MAX_SECTIONS:
         context.where = where
         context.warn("sections_not_read", once=True)
@@ -175,10 +180,11 @@ def _read_section(section: Element, where: str, sections: list[Section], context
     if read.code or read.title or read.text:
         sections.append(read)
     before = Since(findings)
-    read_entries(section, section_kind(section, code, title), where, context, findings)
+    kind = section_kind(section, code, title) or (around if code is None else None)
+    read_entries(section, kind, where, context, findings)
     if read.text is None:
         read.text = before.lines()  # C-CDA wants a narrative; without one the entries are all there is to read
-    _read_sections(section, where, sections, context, findings)
+    _read_sections(section, where, sections, context, findings, kind)
 
 
 def _title(element: Element) -> str | None:

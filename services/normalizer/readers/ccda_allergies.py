@@ -16,6 +16,7 @@ _TABLE = load_table("ccda_allergies")
 _TYPES = frozenset(code for name in ("food_kinds", "medication_types", "environment_types", "general_types") for code in _TABLE[name])
 _CRITICALITY = "82606-5"
 _CRITICALITIES = {"CRITH": "high", "CRITL": "low"}
+_ALLERGENS = ("CSM", None)  # consumable, ParticipationType
 # C-CDA and CCD 1.0 reactions, where the relationship does not say MFST
 _REACTIONS = frozenset(("2.16.840.1.113883.10.20.22.4.9", "2.16.840.1.113883.10.20.1.54"))
 
@@ -61,6 +62,8 @@ def _words(observation: Element, value: Element | None, kind: Coding | None, con
 def _read_allergens(observation: Element, context: Context) -> list[tuple[Coding | None, str | None]]:
     found = []
     for participant in children(observation, "participant"):
+        if attribute(participant, "typeCode") not in _ALLERGENS:
+            continue  # skip informants and places
         entity = descend(participant, "participantRole", "playingEntity")
         if entity is None:
             continue

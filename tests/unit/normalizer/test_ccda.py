@@ -145,6 +145,25 @@ def test_a_section_without_a_code_is_known_by_its_template_or_its_title(title: s
     assert count == len(reading.documents[0].content.results)
 
 
+def test_a_section_inside_another_holds_the_same_kind_of_entries() -> None:
+    inner = f"<component><section><title>At home</title><entry>{WEIGHT}</entry></section></component>"
+    coded = inner.replace("<title>", '<code code="10164-2"/><title>')
+
+    assert len(read_ccda(document(section(inner, "8716-3")), PROVIDER).documents[0].content.results) == 1
+    assert read_ccda(document(section(coded, "8716-3")), PROVIDER).documents[0].content.results == []
+
+
+def test_who_told_of_an_allergy_is_no_allergen() -> None:
+    people = '<participant typeCode="INF"><participantRole><playingEntity><name>Invented Aunt</name></playingEntity></participantRole></participant>'
+    allergen = (
+        '<participant typeCode="CSM"><participantRole><playingEntity><name>Egg</name></playingEntity></participantRole></participant>'
+    )
+    entry = f'<entry><observation moodCode="EVN"><value xsi:type="CD" code="414285001"/>{people}{allergen}</observation></entry>'
+    reading = read_ccda(document(section(entry)), PROVIDER)
+
+    assert [one.text for one in reading.patients[0].dietary_preferences] == ["Egg"]
+
+
 @pytest.mark.parametrize("code", ["33999-4", "11323-3", "48766-0", "445518008"])
 def test_a_detail_is_no_problem_of_its_own(code: str) -> None:
     detail = f'<observation moodCode="EVN"><code code="{code}"/><value xsi:type="CD" code="55561003" displayName="Active"/></observation>'
