@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from services.normalizer.mappings.tables import load_table
+from services.normalizer.readers.ccda_sections import section_kind as kind_of_section
 from shared.canonical.reading import Losses
 from shared.formats.cda_tree import STATEMENTS, Element, attribute, child, children, descend
 
@@ -16,10 +17,10 @@ UNKNOWN = "(unknown)"  # an element that CDA does not know: its name is the send
 NARRATIVE = "narrative"
 LOINC = re.compile(r"\d{1,5}-\d")
 KINDS: dict[str, str] = load_table("ccda_templates")["entries"]
-SECTIONS: dict[str, str] = load_table("ccda_sections")["kinds"]
 MAPPED, BELOW = "+", ">"
 DONE = (None, "EVN")
-MOODS = dict.fromkeys(("medication", "immunization"), (*DONE, "INT"))  # a prescription in a list is an intent
+MOODS = {"medication": (*DONE, "INT")}  # a prescription in a list is an intent
+RISK = "risk"  # what may happen is no fact
 
 
 def _plan(row: dict[str, Any]) -> dict[str, str]:
@@ -58,8 +59,8 @@ def _walk(element: Element, name: str, path: str, section_kind: str | None, loss
     plan = PLANS.get(name, {})
     _attributes(element, losses)
     if name == "section":
-        code = attribute(child(element, "code"), "code")
-        section_kind = SECTIONS.get(code or "", "")
+        code, title = attribute(child(element, "code"), "code"), child(element, "title")
+        section_kind = kind_of_section(element, code, title.text if title is not None else None) or section_kind
         path = f"section[{code}]" if code and LOINC.fullmatch(code) else "section"
     for one in element.iterchildren("*"):
         inner = _local(one)
@@ -82,6 +83,9 @@ def _statement(statement: Element, path: str, section_kind: str | None, losses: 
     is_read = bool(kind) and (section_kind != NARRATIVE or "nutrition" in kinds)
     if kind != "nutrition" and attribute(statement, "moodCode") not in MOODS.get(kind or "", DONE):
         is_read = False  # intended, requested or promised: not a fact
+    if kind == RISK:
+        _settle(statement, None, f"{path}/entry", losses)
+        return
     text = child(statement, "text")
     is_file = text is not None and (attribute(text, "mediaType") is not None or attribute(text, "representation") is not None)
     if is_read:

@@ -42,7 +42,7 @@ def _allergy(resource: Resource, reading: PatientReading, context: Context) -> N
     criticality = {"high": "high", "low": "low", "CRITH": "high", "CRITL": "low"}.get(text_of(resource.get("criticality")) or "")
     onset = begin_of(resource, "onsetDateTime", "onsetPeriod", "onset")
     reading.medical_history.append(HistoryEntry("allergy", code, text, status, onset, negated, category, criticality))
-    if category == "food":
+    if category == "food" or (none_of == ANY and category is None):  # "no known allergies" of any kind says so of food too
         kind: Literal["allergy", "intolerance"] = "intolerance" if status_code(resource, "type") == "intolerance" else "allergy"
         reading.dietary_preferences.append(DietaryPreference(kind, code, text, criticality, _reactions(resource), status, negated))
 

@@ -68,9 +68,11 @@ def _allergies(segment: Segment, warnings: list[Warning]) -> Iterator[tuple[Hist
         concerns = category or known or (none_of if none_of != ANY else None)
         if none_of not in (None, ANY):
             concerns = none_of
+        # "no known allergies" of any kind says so of food too
+        is_of_diet = concerns == "food" or (none_of == ANY and concerns is None)
         yield (
             HistoryEntry("allergy", code, text, status, onset, none_of is not None, concerns, criticality),
-            DietaryPreference(kind, code, text, criticality, reactions, status, none_of is not None) if concerns == "food" else None,
+            DietaryPreference(kind, code, text, criticality, reactions, status, none_of is not None) if is_of_diet else None,
         )
 
 
