@@ -2,11 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from shared.canonical.elements import Coding
+from shared.canonical.models import DocumentType
 from shared.canonical.reading import ProviderProfile
 from shared.errors import Misconfigured
 
@@ -17,6 +19,14 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class StandardCode(_Entry):
+    """What a code of the sender's own means: `{ system = "http://loinc.org", code = "2345-7", display = "Glucose" }`."""
+
+    system: str
+    code: str
+    display: str | None = None
+
+
 class Provider(_Entry):
     """One connection: `[providers.<id>]`."""
 
@@ -24,6 +34,9 @@ class Provider(_Entry):
     time_zone: str = "UTC"  # IANA name, for times without a zone
     authorities: tuple[str, ...] = ()  # assigning authorities that name patients, in order
     business_systems: tuple[str, ...] = ()  # identifier systems that name documents independent of version
+    document_types: dict[str, DocumentType] = Field(default_factory=dict)  # the sender's code (TXA-2, OBR-4, type): before every other rule
+    codes: dict[str, StandardCode] = Field(default_factory=dict)  # `system|code` as sent: the standard code that is put beside it
+    genders: dict[str, Literal["female", "male", "other", "unknown"]] = Field(default_factory=dict)  # the sender's codes of PID-8
 
     @field_validator("time_zone")
     @classmethod
@@ -68,7 +81,16 @@ class Directory:
         found = self._profiles.get(provider_id)
         if found is None:
             entry = self.providers.get(provider_id, Provider())
-            found = ProviderProfile(provider_id, entry.time_zone, entry.authorities, entry.name, entry.business_systems)
+            found = ProviderProfile(
+                provider_id,
+                entry.time_zone,
+                entry.authorities,
+                entry.name,
+                entry.business_systems,
+                {code: str(one) for code, one in entry.document_types.items()},
+                {code: Coding(one.system, one.code, one.display) for code, one in entry.codes.items()},
+                dict(entry.genders),
+            )
             if len(self._profiles) < 10_000:  # ids come from outside
                 self._profiles[provider_id] = found
         return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from services.normalizer.localizing import localize
 from services.normalizer.readers.ccda import read_ccda
 from services.normalizer.readers.fhir import read_fhir, read_json
 from services.normalizer.readers.hl7v2 import read_hl7v2
@@ -25,6 +26,8 @@ def read_content(content: bytes, provider: ProviderProfile, *, format: Format | 
     known = format or recognise(content, media_type)
     reader = READERS.get(known)
     reading = reader(content, provider) if reader else read_other(content, known, provider, media_type=media_type)
+    if provider.codes or provider.document_types:
+        localize(reading, provider)
     if reading.losses is None and reading.outcome == "normalized":
         reading.losses = Losses(mapped=1)  # a file without named elements: it is kept as a whole
     return reading

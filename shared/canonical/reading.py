@@ -1,5 +1,6 @@
 """What one source message says, as a reader returns it and `healthcare-records normalize` prints it (nothing stored, nothing merged)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -114,6 +115,9 @@ class ProviderProfile:
     authorities: tuple[str, ...] = ()  # assigning authorities that name patients, in order
     organization: str | None = None
     business_systems: tuple[str, ...] = ()  # identifier systems that name documents independent of version
+    document_types: Mapping[str, str] = field(default_factory=dict)  # the sender's own code of a document: canonical type
+    codes: Mapping[str, Coding] = field(default_factory=dict)  # `system|code` of the sender: the standard's
+    genders: Mapping[str, str] = field(default_factory=dict)  # the sender's own code: female, male, other, unknown
 
 
 def rejected(format: Format, reason: Reason, where: str | None = None) -> Reading:

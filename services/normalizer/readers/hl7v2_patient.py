@@ -22,7 +22,7 @@ def read_patient(message: Message, pid: Segment, provider: ProviderProfile, warn
         return None
     reading.birth_date = _birth_date(pid, warnings)
     if sex := pid.text(8):
-        reading.gender = CODES["genders"].get(sex.upper())
+        reading.gender = provider.genders.get(sex) or CODES["genders"].get(sex.upper())  # type: ignore[assignment]  # one of the four
         if reading.gender is None:
             warnings.append(Warning("gender_not_understood", "PID-8"))
     _read_contacts(pid, reading)
