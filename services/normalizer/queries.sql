@@ -10,7 +10,7 @@ SELECT patient_key, provider_id, snapshot, revision, published_revision FROM pat
 WHERE patient_key = ANY($1::uuid[]) ORDER BY patient_key FOR UPDATE;
 
 -- name: load_statements
-SELECT patient_key, source_key, statement_order, reading, is_withdrawn FROM patient_statements
+SELECT patient_key, source_key, statement_order, reading, is_withdrawn, sight FROM patient_statements
 WHERE patient_key = ANY($1::uuid[]);
 
 -- name: lock_documents
@@ -35,10 +35,11 @@ FROM (SELECT key, max(revision) AS revision FROM unnest($1::uuid[], $2::bigint[]
 WHERE p.patient_key = s.key AND p.published_revision < s.revision;
 
 -- name: save_statements
-INSERT INTO patient_statements (patient_key, source_key, statement_order, reading, is_withdrawn)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::boolean[])
+INSERT INTO patient_statements (patient_key, source_key, statement_order, reading, is_withdrawn, sight)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::boolean[], $6::bytea[])
 ON CONFLICT (patient_key, source_key) DO UPDATE
-SET statement_order = excluded.statement_order, reading = excluded.reading, is_withdrawn = excluded.is_withdrawn;
+SET statement_order = excluded.statement_order, reading = excluded.reading, is_withdrawn = excluded.is_withdrawn,
+    sight = excluded.sight;
 
 -- name: save_identifiers
 INSERT INTO patient_identifiers (provider_id, system, value, patient_key)

@@ -107,6 +107,21 @@ class DietaryPreference:
 
 
 @dataclass(slots=True)
+class NutritionChange:
+    """Something that changed for a dietician, with the words to say it and the place that says so."""
+
+    rule: str  # which rule saw it
+    change: str  # appeared, ended, out_of_range, back_in_range, changed, not_compared
+    reason: str
+    name: str  # what the rule is about
+    why: str  # why it matters
+    said: str | None = None  # in the source's words: the allergen, the drug, the value with its unit
+    date: str | None = None  # of a result, as written
+    source_document_id: str | None = None
+    path: str | None = None  # inside the source
+
+
+@dataclass(slots=True)
 class DocumentIdentifier:
     """A document's own number: `kind` is document, filler, placer, accession, set …"""
 

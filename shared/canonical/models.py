@@ -16,6 +16,7 @@ from shared.canonical.elements import (
     HistoryEntry,
     HumanName,
     Identifier,
+    NutritionChange,
     OtherName,
     Relation,
     Source,
@@ -76,6 +77,7 @@ class Patient(_Model):
     contact_details: ContactDetails = Field(default_factory=ContactDetails, repr=False)
     medical_history: list[HistoryEntry] = Field(default_factory=list, repr=False)
     dietary_preferences: list[DietaryPreference] = Field(default_factory=list, repr=False)
+    nutrition_changes: list[NutritionChange] = Field(default_factory=list, repr=False)  # newest first
     identifiers: list[Identifier] = Field(default_factory=list, repr=False)
     carepatron_patient_id: str | None = None  # the platform's id
 

@@ -1,10 +1,12 @@
 """What a reading offers to the registry, and what the registry says to it: plain values on both sides."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from services.normalizer.lens.changes import LensMark, trail
+from services.normalizer.lens.summary import summary
 from services.normalizer.registry.documents import Decision, Known, Offered, Rival, decide
 from services.normalizer.registry.patients import Statement, is_other_person, merge, statement
 from shared.canonical.models import HealthcareDocument, Patient
@@ -91,6 +93,8 @@ class AppliedDocument:
     version: str | None
     type: str
     status: str
+    marks: tuple[LensMark, ...] = ()  # what it changed for a dietician
+    notable: frozenset[str] = frozenset()  # the rules of the lens that it has something for, new or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Applied:
     is_other_person: bool = False
     is_published: bool = False  # the broker has this snapshot already
     documents: tuple[AppliedDocument, ...] = ()
+    marks: tuple[LensMark, ...] = ()  # of a message that holds no document
 
 
 def content_of(document: HealthcareDocument, json: bytes, *, sha256: str, mapping: int, origin: str, order: str) -> OfferedDocument:
@@ -122,7 +127,25 @@ def apply_change(change: Change, patient: PatientState, documents: dict[str, Doc
     if patient.is_outdated or patient.snapshot is None:
         merged = _refresh(patient)
     is_published = patient.published_revision == patient.revision
-    return Applied(patient.snapshot, patient.revision, merged.name is not None, is_published=is_published, documents=applied)
+    marks = {key: tuple(mark for mark, _ in changed) for key, changed in trail(patient.statements.values()).items() if changed}
+    return Applied(
+        patient.snapshot,
+        patient.revision,
+        merged.name is not None,
+        is_published=is_published,
+        documents=tuple(_marked(one, offered, patient, marks) for one, offered in zip(applied, change.documents, strict=True)),
+        marks=() if change.documents else marks.get(change.statement_key, ()),
+    )
+
+
+def _marked(
+    one: AppliedDocument, offered: OfferedDocument, patient: PatientState, marks: dict[str, tuple[LensMark, ...]]
+) -> AppliedDocument:
+    """What became of a document, with what the lens says of the content that is shown."""
+    key = str(offered.document.id)
+    if one.json is None or key not in patient.statements:
+        return one
+    return replace(one, marks=marks.get(key, ()), notable=patient.statements[key].sight.notable)
 
 
 def _apply_document(one: OfferedDocument, change: Change, patient: PatientState, documents: dict[str, DocumentState]) -> AppliedDocument:
@@ -149,7 +172,8 @@ def _apply_document(one: OfferedDocument, change: Change, patient: PatientState,
     state.type, state.status = head.type, head.status
     if shown.statement is not None:
         said = READING.decode(shown.statement)
-        _state(patient, statement(key, shown.statement_order, said, is_withdrawn=state.status == "withdrawn"))
+        is_withdrawn = state.status == "withdrawn"
+        _state(patient, statement(key, shown.statement_order, said, is_withdrawn=is_withdrawn, document=shown.json))
     return AppliedDocument(decision, shown.json, known.platform_version, state.type, state.status)
 
 
@@ -166,7 +190,9 @@ def _refresh(patient: PatientState) -> Patient:
     """Merge again; a snapshot that differs gets the next revision."""
     merged: Patient = merge(patient.patient_key, patient.statements.values())
     patient.is_outdated = False
-    snapshot = merged.model_dump_json(exclude={"user_id", "carepatron_patient_id"}).encode()
+    merged.nutrition_changes = summary(patient.statements.values())
+    left_out = {"user_id", "carepatron_patient_id"} | (set() if merged.nutrition_changes else {"nutrition_changes"})
+    snapshot = merged.model_dump_json(exclude=left_out).encode()
     if snapshot != patient.snapshot:
         patient.snapshot = snapshot
         patient.revision += 1

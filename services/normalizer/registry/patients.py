@@ -1,13 +1,13 @@
 """A patient's state from all statements about them: newest source time wins element by element, whatever the order of arrival."""
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from shared.canonical.elements import Coding, ContactDetails, DietaryPreference, HistoryEntry, HumanName, Identifier, OtherName
+from services.normalizer.lens.findings import NOTHING, Sight, look
+from services.normalizer.registry.keys import element_key, fold
+from shared.canonical.elements import ContactDetails, DietaryPreference, HistoryEntry, HumanName, Identifier, OtherName
 from shared.canonical.models import Patient
 from shared.canonical.reading import PatientReading
 
@@ -25,6 +25,7 @@ class Statement:
     order: str
     reading: PatientReading
     is_withdrawn: bool = False
+    sight: Sight = NOTHING  # what the diet lens sees in it
 
     @property
     def document_id(self) -> str | None:
@@ -32,28 +33,16 @@ class Statement:
         return None if self.source_key.startswith("message|") else self.source_key
 
 
-def statement(source_key: str, order: str, reading: PatientReading, *, is_withdrawn: bool = False) -> Statement:
-    """A statement whose history and diet entries name the document that they come from."""
-    made = Statement(source_key, order, reading, is_withdrawn)
+def statement(
+    source_key: str, order: str, reading: PatientReading, *, is_withdrawn: bool = False, document: bytes | None = None
+) -> Statement:
+    """A statement whose history and diet entries name the document that they come from; `document` is its canonical JSON."""
+    made = Statement(source_key, order, reading, is_withdrawn, look(reading, document))
     for entry in reading.medical_history:
         entry.source_document_id = made.document_id
     for fact in reading.dietary_preferences:
         fact.source_document_id = made.document_id
     return made
-
-
-def element_key(code: Coding | None, text: str | None) -> str:
-    """What makes two coded statements speak of the same thing: the code, else the folded text."""
-    if code and code.code:
-        return f"{code.system or ''}|{code.code}"
-    display = text or (code.display if code else None) or ""
-    return "text|" + fold(display)
-
-
-def fold(text: str) -> str:
-    """Text for comparison: compatibility form, no case, no accents, no punctuation, single spaces."""
-    plain = unicodedata.normalize("NFKD", text).casefold()
-    return " ".join(re.sub(r"[^\w\s]|_", " ", "".join(c for c in plain if not unicodedata.combining(c))).split())
 
 
 def merge(patient_key: str, statements: Iterable[Statement]) -> Patient:

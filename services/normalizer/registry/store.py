@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from services.normalizer.lens.findings import SIGHT
 from services.normalizer.registry.changes import ENCODER, READING, Applied, Change, DocumentState, PatientState, StoredContent, apply_change
 from services.normalizer.registry.documents import Known, Rival
 from services.normalizer.registry.patients import Statement
@@ -58,7 +59,8 @@ class PostgresRegistry:
                 published_revision=row["published_revision"],
             )
         for row in await connection.fetch(QUERIES["load_statements"], keys):
-            statement = Statement(row["source_key"], row["statement_order"], READING.decode(row["reading"]), row["is_withdrawn"])
+            said, sight = READING.decode(row["reading"]), SIGHT.decode(row["sight"])
+            statement = Statement(row["source_key"], row["statement_order"], said, row["is_withdrawn"], sight)
             states[str(row["patient_key"])].statements[statement.source_key] = statement
         return states
 
@@ -97,6 +99,7 @@ class PostgresRegistry:
                 [one.order for _, one in statements],
                 [ENCODER.encode(one.reading) for _, one in statements],
                 [one.is_withdrawn for _, one in statements],
+                [ENCODER.encode(one.sight) for _, one in statements],
             )
         await self._save_identifiers(connection, changes)
         await self._save_documents(connection, documents, {one.patient_key: one.provider_id for one in changes})

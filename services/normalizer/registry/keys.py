@@ -1,0 +1,20 @@
+"""What makes two statements speak of the same thing."""
+
+import re
+import unicodedata
+
+from shared.canonical.elements import Coding
+
+
+def element_key(code: Coding | None, text: str | None) -> str:
+    """What makes two coded statements speak of the same thing: the code, else the folded text."""
+    if code and code.code:
+        return f"{code.system or ''}|{code.code}"
+    display = text or (code.display if code else None) or ""
+    return "text|" + fold(display)
+
+
+def fold(text: str) -> str:
+    """Text for comparison: compatibility form, no case, no accents, no punctuation, single spaces."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    return " ".join(re.sub(r"[^\w\s]|_", " ", "".join(c for c in plain if not unicodedata.combining(c))).split())
