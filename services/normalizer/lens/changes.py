@@ -189,7 +189,11 @@ def _mark(finding: Finding, source: Source, change: str, reason: str) -> LensMar
     return LensMark(finding.rule, change, reason, source.document_id, finding.path)
 
 
-def trail(sources: Iterable[Source]) -> dict[str, list[tuple[LensMark, Finding]]]:
-    """By source what it changed for those before it, oldest first."""
+Trail = dict[str, list[tuple[LensMark, Finding]]]
+
+
+def trail(sources: Iterable[Source]) -> Trail:
+    """By source what it changed for those before it, oldest first; sources that changed nothing are left out."""
     picture = Picture()
-    return {one.source_key: picture.take(one) for one in sorted(sources, key=lambda one: (one.order, one.source_key))}
+    ordered = sorted((one for one in sources if one.sight.findings or one.sight.spoken_of), key=lambda one: (one.order, one.source_key))
+    return {one.source_key: changed for one in ordered if (changed := picture.take(one))}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from services.normalizer.lens.changes import LensMark, trail
+from services.normalizer.lens.changes import LensMark, Trail, trail
 from services.normalizer.lens.summary import summary
 from services.normalizer.registry.documents import Decision, Known, Offered, Rival, decide
 from services.normalizer.registry.patients import Statement, is_other_person, merge, statement
@@ -124,28 +124,30 @@ def apply_change(change: Change, patient: PatientState, documents: dict[str, Doc
     applied = tuple(_apply_document(one, change, patient, documents) for one in change.documents)
     if not change.documents:
         _state(patient, statement(change.statement_key, change.statement_order, change.reading))
+    changed = trail(patient.statements.values())
     if patient.is_outdated or patient.snapshot is None:
-        merged = _refresh(patient)
+        merged = _refresh(patient, changed)
     is_published = patient.published_revision == patient.revision
-    marks = {key: tuple(mark for mark, _ in changed) for key, changed in trail(patient.statements.values()).items() if changed}
     return Applied(
         patient.snapshot,
         patient.revision,
         merged.name is not None,
         is_published=is_published,
-        documents=tuple(_marked(one, offered, patient, marks) for one, offered in zip(applied, change.documents, strict=True)),
-        marks=() if change.documents else marks.get(change.statement_key, ()),
+        documents=tuple(_marked(one, offered, patient, changed) for one, offered in zip(applied, change.documents, strict=True)),
+        marks=() if change.documents else _marks(changed, change.statement_key),
     )
 
 
-def _marked(
-    one: AppliedDocument, offered: OfferedDocument, patient: PatientState, marks: dict[str, tuple[LensMark, ...]]
-) -> AppliedDocument:
+def _marked(one: AppliedDocument, offered: OfferedDocument, patient: PatientState, changed: Trail) -> AppliedDocument:
     """What became of a document, with what the lens says of the content that is shown."""
     key = str(offered.document.id)
     if one.json is None or key not in patient.statements:
         return one
-    return replace(one, marks=marks.get(key, ()), notable=patient.statements[key].sight.notable)
+    return replace(one, marks=_marks(changed, key), notable=patient.statements[key].sight.notable)
+
+
+def _marks(changed: Trail, source_key: str) -> tuple[LensMark, ...]:
+    return tuple(mark for mark, _ in changed.get(source_key, ()))
 
 
 def _apply_document(one: OfferedDocument, change: Change, patient: PatientState, documents: dict[str, DocumentState]) -> AppliedDocument:
@@ -186,11 +188,11 @@ def _state(patient: PatientState, made: Statement) -> None:
     patient.is_outdated = True
 
 
-def _refresh(patient: PatientState) -> Patient:
+def _refresh(patient: PatientState, changed: Trail) -> Patient:
     """Merge again; a snapshot that differs gets the next revision."""
     merged: Patient = merge(patient.patient_key, patient.statements.values())
     patient.is_outdated = False
-    merged.nutrition_changes = summary(patient.statements.values())
+    merged.nutrition_changes = summary(changed)
     left_out = {"user_id", "carepatron_patient_id"} | (set() if merged.nutrition_changes else {"nutrition_changes"})
     snapshot = merged.model_dump_json(exclude=left_out).encode()
     if snapshot != patient.snapshot:

@@ -48,7 +48,7 @@ def drug(name: str, status: str | None = "active", *, negated: bool = False) -> 
 
 def marks(*sources: Statement) -> list[tuple[str, str, str]]:
     """Code, reason and place of what the last of these sources changed."""
-    changed = trail(sources)[sources[-1].source_key]
+    changed = trail(sources).get(sources[-1].source_key, [])
     return [(one.code, one.reason, one.path) for one, _ in changed]
 
 
@@ -320,7 +320,7 @@ def test_the_summary_tells_the_newest_change_of_each_thing_newest_first() -> Non
         source(3, measured(POTASSIUM, "4.4", "N")),
     ]
 
-    told = [(one.name, one.change, one.said, one.source_document_id) for one in summary(sources)]
+    told = [(one.name, one.change, one.said, one.source_document_id) for one in summary(trail(sources))]
 
     assert told == [
         ("Potassium", "back_in_range", "4.4 mmol/L", "document-03"),
@@ -332,7 +332,7 @@ def test_the_summary_tells_the_newest_change_of_each_thing_newest_first() -> Non
 def test_the_summary_stays_short() -> None:
     foods = [preference(Coding("L", str(number), f"Food {number}")) for number in range(MOST + 5)]
 
-    assert len(summary([source(1, dietary_preferences=foods)])) == MOST
+    assert len(summary(trail([source(1, dietary_preferences=foods)]))) == MOST
 
 
 def test_every_rule_is_complete() -> None:
