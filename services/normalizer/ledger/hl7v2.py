@@ -1,7 +1,6 @@
 """The ledger of an HL7 v2 message: each populated field, by the table `ledger_hl7v2.toml`."""
 
 from functools import lru_cache
-from itertools import zip_longest
 from typing import NamedTuple
 
 from services.normalizer.mappings.tables import load_table
@@ -51,7 +50,7 @@ def take_stock(message: Message, *, has_documents: bool) -> Losses:
         elif plan.rule is not None:
             losses.leave(plan.rule, _written(segment))
         else:
-            _count(segment, plan, losses)
+            _count(segment, losses)
     return losses
 
 
@@ -60,27 +59,55 @@ def _written(segment: Segment) -> int:
     return sum(map(bool, segment.fields)) - 1 or 1
 
 
-def _count(segment: Segment, plan: Plan, losses: Losses) -> None:
-    """The fields of a segment; its name is none, and what stands behind the last field of the plan is not mapped."""
-    separators, mapped = segment.separators, 0
-    component = separators.component
-    for number, (raw, fate) in enumerate(zip_longest(segment.fields, plan.fields[: len(segment.fields)])):
-        if not raw or number == 0:
-            continue
-        if fate is MAPPED or (fate.__class__ is frozenset and component not in raw):
+def _count(segment: Segment, losses: Losses) -> None:
+    """The fields of a segment, by which of them are written: most segments of a kind look alike."""
+    fields, separators = segment.fields, segment.separators
+    shape = _shape(segment.name, tuple(map(bool, fields)))
+    mapped, component = shape.mapped, separators.component
+    for number, read in shape.apart:
+        raw = fields[number]
+        if component not in raw:
             mapped += 1
-        elif fate.__class__ is frozenset:
-            count, missed = _parts(raw, fate, separators)
-            mapped += count
-            for part in missed:
-                losses.miss(f"{segment.name}-{number}.{part}", 1)
-        elif fate is not None:
-            losses.leave(str(fate)[1:], 1)
-        elif plan.otherwise is not None:
-            losses.leave(plan.otherwise, 1)
-        else:
-            losses.miss(f"{segment.name}-{number}", 1)
+            continue
+        count, missed = _parts(raw, read, separators)
+        mapped += count
+        for part in missed:
+            losses.miss(f"{segment.name}-{number}.{part}", 1)
     losses.mapped += mapped
+    for rule, count in shape.ignored:
+        losses.leave(rule, count)
+    for path in shape.missed:
+        losses.miss(path, 1)
+
+
+class Shape(NamedTuple):
+    """What becomes of the fields that a segment has: read whole, taken apart, left out, missed."""
+
+    mapped: int
+    apart: tuple[tuple[int, frozenset[int]], ...]
+    ignored: tuple[tuple[str, int], ...]
+    missed: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def _shape(name: str, written: tuple[bool, ...]) -> Shape:
+    plan = PLANS[name]
+    mapped, apart, missed = 0, [], []
+    ignored: dict[str, int] = {}
+    for number, is_written in enumerate(written):
+        if not is_written or number == 0:  # field 0 is the segment's name
+            continue
+        fate = plan.fields[number] if number < MAX_FIELDS else None
+        if fate == MAPPED:
+            mapped += 1
+        elif isinstance(fate, frozenset):
+            apart.append((number, fate))
+        elif fate is not None or plan.otherwise is not None:
+            rule = fate[1:] if fate is not None else str(plan.otherwise)
+            ignored[rule] = ignored.get(rule, 0) + 1
+        else:
+            missed.append(f"{name}-{number}")
+    return Shape(mapped, tuple(apart), tuple(ignored.items()), tuple(missed))
 
 
 @lru_cache(maxsize=4096)

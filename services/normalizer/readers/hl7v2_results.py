@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.normalizer.readers.hl7v2_values import CODES, code_of, first_text, read_code, read_time, read_value, unit_of
+from services.normalizer.readers.hl7v2_values import CODES, KINDS, code_of, first_text, read_code, read_value, time_of, unit_of
 from services.normalizer.readers.lines import result_line
 from shared.canonical.elements import Attachment, Coding, Result, ResultStatus
 from shared.canonical.reading import Warning
@@ -14,6 +14,7 @@ from shared.formats.hl7v2_escapes import unescape
 from shared.identity import digest
 
 STATUSES: dict[str, ResultStatus] = CODES["result_status"]
+CONTINUED = frozenset({"TX", "FT"})
 OBX_FIELDS = 15  # as many as are read, and OBX-0
 NOTHING = [""] * OBX_FIELDS
 NARRATIVE = frozenset({"TX", "FT", "ST", ""})
@@ -78,8 +79,11 @@ def _read_observation(obx: Segment, body: Body, group: str | None, around: str |
     fields, separators = obx.fields, obx.separators
     if len(fields) < OBX_FIELDS:
         fields = fields + NOTHING[len(fields) :]
-    kind = (first_text(fields[2], separators) or "").upper()
-    status = (first_text(fields[11], separators) or "").upper()
+    kind, status = fields[2], fields[11]
+    if kind not in KINDS:  # composite, in small letters, or unknown
+        kind = (first_text(kind, separators) or "").upper()
+    if status not in STATUSES:
+        status = (first_text(status, separators) or "").upper()
     body.statuses.append(status)
     if kind == "ED":
         for part in obx.repetitions(5):
@@ -96,18 +100,18 @@ def _read_observation(obx: Segment, body: Body, group: str | None, around: str |
         return
     code = code_of(fields[3], separators) if fields[3] else None
     unit, unit_code = unit_of(fields[6], separators) if fields[6] else (None, None)
-    is_simple = separators.repetition not in written and written != DELETED
-    values = [written] if is_simple else [part.raw for part in obx.repetitions(5)] or [""]
+    is_several = separators.repetition in written or written == DELETED
+    values = ([part.raw for part in obx.repetitions(5)] or [""]) if is_several else (written,)
     limits = first_text(fields[7], separators) if fields[7] else None
     flag = first_text(fields[8], separators) if fields[8] else None
-    effective = (read_time(first_text(fields[14], separators)) if fields[14] else None) or around
+    effective = (time_of(fields[14], separators) if fields[14] else None) or around
     for one in values:
         value = read_value(kind, one, separators, unit, unit_code)
         if kind == "NM" and value.kind == "text":
             warnings.append(Warning("number_not_understood", f"OBX[{obx.number}]-5"))
         result = Result(code, value, limits, flag, STATUSES.get(status, "unknown"), effective, group)
         body.results.append(result)
-        if kind in ("TX", "FT"):  # what follows under the same code continues it
+        if kind in CONTINUED:  # what follows under the same code continues it
             is_continued = bool(fields[3]) and body.last_text == fields[3]
             body.lines.append(value.text or "" if is_continued else result_line(result))
             body.last_text = fields[3]

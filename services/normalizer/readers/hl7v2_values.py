@@ -132,6 +132,12 @@ def _first(raw: str, separators: Separators) -> Field:
     return Field(next((one for one in raw.split(separators.repetition) if one and one != DELETED), ""), separators)
 
 
+@lru_cache(maxsize=1024)
+def time_of(raw: str, separators: Separators) -> str | None:
+    """A field that holds a time, as ISO 8601; None when it is none."""
+    return read_time(first_text(raw, separators))
+
+
 def read_value(kind: str, raw: str, separators: Separators, unit: str | None, unit_code: Coding | None) -> Value:
     """One repetition of OBX-5 by its data type (OBX-2); a number that is none stays text."""
     if kind in NUMBERS and NUMBER.match(raw):
@@ -255,3 +261,4 @@ VALUE_READERS: dict[str, Callable[[Field, str | None, Coding | None], Value]] = 
     "XPN": _name,
     "XCN": _person,
 }
+KINDS = frozenset({*VALUE_READERS, *PLAIN, "ED", "RP"})
