@@ -238,6 +238,7 @@ class Facts:
     mapping_version: str | None = None
     warnings: tuple[str, ...] = ()  # codes only
     losses: LossCounts | None = None  # of the whole message, on its first outcome
+    nutrition: tuple[str, ...] = ()  # what it changed for a dietician: rule and kind of change, codes only
     passed_on: tuple[str, ...] = ()  # coordinates `topic/partition/offset` of what was produced from this item
     correlation_id: str | None = None  # id of the published event, where the headers do not tell it (structured mode)
 
@@ -337,6 +338,7 @@ class OutcomeRecorded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     mapping_version: str | None = None
     warnings: tuple[str, ...] = ()
     losses: LossCounts | None = None
+    nutrition: tuple[str, ...] = ()
     passed_on: tuple[str, ...] = ()
     attempt: int = 1
     duration_ms: int = 0

@@ -23,6 +23,7 @@ MAX_LIST = 20_000  # a record split into more items than this is refused at inge
 NOT_TERMINAL = frozenset(str(one) for one in frozenset(Status) - TERMINAL)
 _WORD = re.compile(r"[a-z][a-z_]{0,39}")
 _PATH = re.compile(r"[A-Za-z0-9_.\[\]/()-]{1,200}")  # of an element in the ledger
+_MARK = re.compile(r"[a-z][a-z0-9_]{0,39}:[a-z_]{1,39}")
 _PLACE = re.compile(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}")
 
 Row = tuple[Any, ...]  # in the order of `append_outcomes` (or of the other statement it is for) in queries.sql
@@ -83,6 +84,8 @@ def _row(outcome: OutcomeRecorded, key: UUID | None, moment: datetime | None) ->
         details["unreadable"] = unreadable
     if outcome.losses is not None:
         details["losses"] = _losses(outcome.losses)
+    if marks := [one for one in outcome.nutrition[:MAX_LIST] if _MARK.fullmatch(one)]:
+        details["nutrition"] = marks
     return (
         key,
         patient_id,

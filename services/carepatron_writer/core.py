@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from services.carepatron_writer.platforms.port import Answer, Card, Conflict, Created, Parked, Stale, Unchanged, Updated, Upload
-from services.carepatron_writer.rendering import clean
+from services.carepatron_writer.rendering import change_entry, clean
 from shared.canonical.models import Patient
 from shared.identity import digest
 from shared.outcomes import Reason, Status
@@ -182,6 +182,7 @@ def card_of(patient: Patient) -> Card | None:
         birth_date=born if _FULL_DATE.fullmatch(born) else None,  # a card has no place for less precise dates
         medical_history=_entries(patient.medical_history),
         dietary_preferences=_entries(patient.dietary_preferences),
+        nutrition_changes=tuple(change_entry(one) for one in patient.nutrition_changes),
     )
 
 

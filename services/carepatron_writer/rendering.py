@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.carepatron_writer.platforms.port import Upload
-from shared.canonical.elements import Attachment, Coding, Result, Section, Value
+from shared.canonical.elements import Attachment, Coding, NutritionChange, Result, Section, Value
 from shared.canonical.models import HealthcareDocument
 from shared.identity import digest
 
@@ -16,6 +16,27 @@ DIETARY_SECTIONS = frozenset({"48765-2", "61144-2", "42344-2", "75305-3", "61146
 DIETARY_TITLES = re.compile(r"\b(allerg|diet|nutrition|food)", re.IGNORECASE)
 # HL7 table 0078: outside the range or the expected
 ABNORMAL = frozenset({"H", "HH", "HU", "L", "LL", "LU", "A", "AA", "<", ">", "POS", "DET", "R"})
+# what the diet lens marks, by kind of change and reason, in words; without a reason: any other
+HAPPENED = {
+    ("appeared", "new"): "is new",
+    ("appeared", "first_known"): "is heard of for the first time",
+    ("appeared", "again"): "is back",
+    ("appeared", "listed"): "stands on a list, perhaps no longer taken",
+    ("ended", "refuted"): "is ruled out",
+    ("ended", "withdrawn"): "was taken back by its source",
+    ("ended", "not_taken"): "is not taken",
+    ("ended", ""): "has ended",
+    ("out_of_range", "above"): "is above its range",
+    ("out_of_range", "below"): "is below its range",
+    ("out_of_range", "critically_above"): "is critically above its range",
+    ("out_of_range", "critically_below"): "is critically below its range",
+    ("out_of_range", "critically_abnormal"): "is marked as critical",
+    ("out_of_range", ""): "is marked as abnormal",
+    ("back_in_range", ""): "is back in its range",
+    ("changed", "rose"): "has risen",
+    ("changed", "fell"): "has fallen",
+    ("not_compared", ""): "came in another unit and was not compared",
+}
 SUMMARY_LINES = 12
 SUMMARY_CHARACTERS = 240
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029\ud800-\udfff]")
@@ -109,6 +130,23 @@ def abnormal_lines(document: HealthcareDocument) -> tuple[str, ...]:
     """Results that the source marks as abnormal."""
     marked = [one for one in document.content.results if (one.interpretation or "").upper() in ABNORMAL]
     return tuple(_short(f"{_name(one)} {_value(one.value)} {one.interpretation}") for one in marked[:SUMMARY_LINES])
+
+
+def change_entry(change: NutritionChange) -> dict[str, Any]:
+    """What changed for a dietician, as a client card shows it: what, why it matters, and where it stands."""
+    happened = HAPPENED.get((change.change, change.reason)) or HAPPENED.get((change.change, "")) or f"{change.change} {change.reason}"
+    said = f": {change.said}" if change.said else ""
+    entry = {
+        "rule": change.rule,
+        "change": change.change,
+        "reason": change.reason,
+        "text": _short(f"{change.name} {happened.replace('_', ' ')}{said}"),
+        "why": clean(change.why),
+        "date": change.date and clean(change.date),
+        "sourceDocumentId": change.source_document_id,
+        "path": change.path,
+    }
+    return {name: value for name, value in entry.items() if value}
 
 
 def _title(document: HealthcareDocument) -> str:

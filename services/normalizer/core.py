@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from services.normalizer.lens.changes import LensMark
 from services.normalizer.registry.changes import ENCODER, Applied, AppliedDocument, Change, OfferedDocument, content_of
 from services.normalizer.registry.documents import Decision
 from services.normalizer.times import sortable_time
@@ -24,6 +25,7 @@ class Passed:
 
     part: int
     document: AppliedDocument | None
+    marks: tuple[LensMark, ...] = ()  # what it changed for a dietician
 
 
 def facts_of(event: Event, *, part: int = 0, size: int | None = None) -> Facts:
@@ -136,7 +138,7 @@ def settle(reading: Reading, change: Change, applied: Applied, facts: Facts) -> 
     if applied.is_other_person:
         return [Rejected(Reason.PATIENT_CONFLICT, None, replace(known, document_id=_first_id(change)))], []
     if not change.documents:
-        return ([], [Passed(0, None)]) if applied.has_name else ([Rejected(Reason.PATIENT_UNIDENTIFIED, None, known)], [])
+        return ([], [Passed(0, None, applied.marks)]) if applied.has_name else ([Rejected(Reason.PATIENT_UNIDENTIFIED, None, known)], [])
     ended: list[Outcome] = []
     passed: list[Passed] = []
     for part, (offered, became) in enumerate(zip(change.documents, applied.documents, strict=True)):
@@ -151,7 +153,7 @@ def settle(reading: Reading, change: Change, applied: Applied, facts: Facts) -> 
             case _ if not applied.has_name:  # no platform takes a client without a name
                 ended.append(Rejected(Reason.PATIENT_UNIDENTIFIED, None, one))
             case _:
-                passed.append(Passed(part, became))
+                passed.append(Passed(part, became, became.marks))
     return ended, passed
 
 
@@ -194,7 +196,8 @@ def document_event(cause: Event, change: Change, one: AppliedDocument, part: int
 
 def normalized(facts: Facts, change: Change, passed: Passed, coordinates: Sequence[str], decision: Decision | None) -> Outcome:
     """The outcome of what was passed on; a conflict of versions is flagged."""
-    known = replace(facts, patient_key=change.patient_key, passed_on=tuple(coordinates))
+    marks = tuple(dict.fromkeys(one.code for one in passed.marks))
+    known = replace(facts, patient_key=change.patient_key, passed_on=tuple(coordinates), nutrition=marks)
     if passed.document is not None:
         known = document_facts(known, change.documents[passed.part].document, passed.part)
     if decision in (Decision.CONFLICT_SHOWN, Decision.CONFLICT_KEPT):

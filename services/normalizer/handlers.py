@@ -187,7 +187,11 @@ def normalize_documents(
         received_at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
         for one in passed:
             rule = one.document and relevance.skipped_by(
-                change.documents[one.part].document, clinic_id=clinic_id, provider_id=change.provider_id, received_at=received_at
+                change.documents[one.part].document,
+                clinic_id=clinic_id,
+                provider_id=change.provider_id,
+                received_at=received_at,
+                notable=one.document.notable,
             )
             if rule:
                 skipped.append(Skipped(Reason.NOT_RELEVANT, replace(_facts_of_part(here, change, one), rule=rule)))

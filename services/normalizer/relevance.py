@@ -1,20 +1,22 @@
 """Relevance: which documents a clinic wants, as rules in a table. Pure; the first rule that matches decides."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
+from services.normalizer.lens.rules import RULES as LENS_RULES
 from services.normalizer.times import sortable_time
 from shared.canonical.models import DocumentType, HealthcareDocument
 from shared.errors import Misconfigured
 
 DAY_SECONDS = 86_400
+ANY = "*"
 
 
 class Rule(BaseModel):
@@ -29,6 +31,15 @@ class Rule(BaseModel):
     types: tuple[DocumentType, ...] = ()
     statuses: tuple[str, ...] = ()
     older_than_days: int | None = None
+    nutrition: tuple[str, ...] = ()  # rules of the diet lens
+
+    @field_validator("nutrition")
+    @classmethod
+    def _name_rules(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Only rules that there are, or `*` for any."""
+        if unknown := [one for one in ids if one != ANY and one not in LENS_RULES]:
+            raise ValueError(f"no rule of the diet lens: {', '.join(unknown)}")
+        return ids
 
 
 RULES = TypeAdapter(tuple[Rule, ...])
@@ -40,15 +51,23 @@ class Relevance:
 
     rules: Sequence[Rule]
 
-    def skipped_by(self, document: HealthcareDocument, *, clinic_id: str, provider_id: str, received_at: datetime) -> str | None:
-        """The name of the rule that leaves this document out; None when it is wanted."""
+    def skipped_by(
+        self, document: HealthcareDocument, *, clinic_id: str, provider_id: str, received_at: datetime, notable: Collection[str] = ()
+    ) -> str | None:
+        """The name of the rule that leaves this document out; None when it is wanted.
+
+        `notable` are the rules of the diet lens that the document by itself has something for: whether that is news depends on what came
+        before it, and relevance must not.
+        """
         for rule in self.rules:
-            if _matches(rule, document, clinic_id, provider_id, received_at):
+            if _matches(rule, document, clinic_id, provider_id, received_at, notable):
                 return rule.name if rule.decision == "skip" else None
         return None
 
 
-def _matches(rule: Rule, document: HealthcareDocument, clinic_id: str, provider_id: str, received_at: datetime) -> bool:
+def _matches(
+    rule: Rule, document: HealthcareDocument, clinic_id: str, provider_id: str, received_at: datetime, notable: Collection[str]
+) -> bool:
     """Whether all conditions of a rule hold."""
     if rule.clinics and clinic_id not in rule.clinics:
         return False
@@ -57,6 +76,8 @@ def _matches(rule: Rule, document: HealthcareDocument, clinic_id: str, provider_
     if rule.types and document.type not in rule.types:
         return False
     if rule.statuses and document.status not in rule.statuses:
+        return False
+    if rule.nutrition and not (notable if ANY in rule.nutrition else set(rule.nutrition) & set(notable)):
         return False
     return rule.older_than_days is None or _is_older(document.date, received_at, rule.older_than_days)
 

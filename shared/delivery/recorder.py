@@ -92,6 +92,7 @@ def describe(
         mapping_version=facts.mapping_version,
         warnings=facts.warnings,
         losses=facts.losses,
+        nutrition=facts.nutrition,
         passed_on=facts.passed_on,
         attempt=attempt,
         duration_ms=duration_ms,

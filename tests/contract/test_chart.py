@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from services.carepatron_writer.platforms.carepatron.sandbox import create_app
-from tests.contract.writing_fakes import KEY, a_card, an_upload, open_adapter
+from tests.contract.writing_fakes import KEY, a_card, a_key, an_upload, open_adapter
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}{% raw %}"
 
@@ -86,3 +86,16 @@ def test_the_page_says_what_it_is(app: Starlette) -> None:
 
     assert all("modelled, not published by Carepatron" in pages[name].text for name in ("clients", "client", "document", "missing"))
     assert pages["missing"].status_code == 404
+
+
+def test_what_changed_for_nutrition_stands_on_the_page_of_the_client(app: Starlette) -> None:
+    upload = an_upload()
+    change = {"change": "out_of_range", "text": f"Potassium {HOSTILE}", "why": "It matters.", "sourceDocumentId": upload.document_id}
+
+    client = _pages(app, a_card(nutrition_changes=(change,)), upload)["client"].text
+
+    assert "What changed for nutrition" in client
+    assert "It matters." in client
+    assert f'/documents/{upload.document_id}">source' in client
+    assert "<script>alert" not in client
+    assert "What changed for nutrition" not in _pages(app, a_card(a_key()), upload)["client"].text

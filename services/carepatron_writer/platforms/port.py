@@ -19,6 +19,7 @@ class Card:
     birth_date: str | None  # full dates only
     medical_history: tuple[dict[str, Any], ...]
     dietary_preferences: tuple[dict[str, Any], ...]
+    nutrition_changes: tuple[dict[str, Any], ...] = ()  # newest first
 
 
 @dataclass(frozen=True, slots=True)

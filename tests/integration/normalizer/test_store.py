@@ -116,3 +116,14 @@ def test_an_identifier_leads_to_the_one_patient_who_carries_it(migrated_url: str
             await pool.close()
 
     assert asyncio.run(work()) == (PATIENT, None)
+
+
+def test_what_the_lens_saw_is_there_for_later_documents(migrated_url: str) -> None:
+    other = "00000000-0000-5000-8000-000000000001"
+
+    batches = run(
+        migrated_url, [change(1, allergy="762952008")], [change(2, document=other, text="b", allergy="762952008")], [change(3, text="c")]
+    )
+
+    marks = [[mark.code for mark in applied.documents[0].marks] for (applied,) in batches]
+    assert marks == [["food_allergy:appeared"], [], []]

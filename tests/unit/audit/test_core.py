@@ -44,11 +44,12 @@ def test_every_field_of_an_outcome_has_its_place_in_the_row() -> None:
     numbers = {"partition": 3, "offset": 7, "part": 2, "attempt": 4, "duration_ms": 55, "size": 999}
     renamed = {"patient_key": "patient_id", "provider_id": "provider"}
     losses = LossCounts(9, 2, 4, {"PID-15": 3, "a sender's word": 1})
-    others = {*GIVEN, *lists, *numbers, "losses"}
+    marks = ("potassium:out_of_range", "a sender's word")
+    others = {*GIVEN, *lists, *numbers, "losses", "nutrition"}
     texts = {one.name: f"{one.name} text" for one in msgspec.structs.fields(OutcomeRecorded) if one.name not in others}
     texts |= {"patient_key": ID, "document_id": ID}
 
-    row = row_of(encode_outcome(OutcomeRecorded(**{**GIVEN, **texts, **lists, **numbers, "losses": losses})))
+    row = row_of(encode_outcome(OutcomeRecorded(**{**GIVEN, **texts, **lists, **numbers, "losses": losses, "nutrition": marks})))
 
     for name, value in {**texts, **numbers}.items():
         if name != "defect":
@@ -56,6 +57,7 @@ def test_every_field_of_an_outcome_has_its_place_in_the_row() -> None:
     assert orjson.loads(str(column(row, "details"))) == {
         "defect": "defect text",
         "losses": {"mapped": 9, "left_out": 2, "unmapped": 4, "paths": {"PID-15": 3}},
+        "nutrition": ["potassium:out_of_range"],
     }
     assert ["\n".join(lists["warnings"]), "\n".join(lists["passed_on"])] == [column(row, "warnings"), column(row, "passed_on")]
     assert column(row, "timestamp").isoformat() == "2026-11-23T14:05:06.123000+00:00"  # type: ignore[attr-defined]

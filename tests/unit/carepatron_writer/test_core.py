@@ -8,7 +8,7 @@ import pytest
 
 from services.carepatron_writer.core import Link, Offer, Refusal, Verdict, card_of, decide, digest_of_card, digest_of_upload, settle
 from services.carepatron_writer.platforms.port import Answer, Conflict, Created, Parked, Rejected, Stale, Unchanged, Updated
-from shared.canonical.elements import Coding, ContactDetails, DietaryPreference, HistoryEntry, HumanName, Telecom
+from shared.canonical.elements import Coding, ContactDetails, DietaryPreference, HistoryEntry, HumanName, NutritionChange, Telecom
 from shared.outcomes import Reason, Status
 from tests.contract.writing_fakes import a_key, a_patient, an_upload
 
@@ -121,6 +121,34 @@ def test_a_card_keeps_denials_and_invents_no_dates() -> None:
     assert (card.first_name, card.last_name, card.birth_date) == ("Test Ann", "Marker", None)
     assert (card.email, card.phone) == ("marker@example.org", "+1 555 0100")
     assert card.dietary_preferences == ({"kind": "allergy", "text": "Peanut", "negated": True},)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "said", "text"),
+    [
+        ("out_of_range", "above", "5.9 mmol/L", "Potassium is above its range: 5.9 mmol/L"),
+        ("back_in_range", "within", "4.4\x00 mmol/L", "Potassium is back in its range: 4.4 mmol/L"),
+        ("ended", "resolved", None, "Potassium has ended"),
+        ("doubled", "of_late", None, "Potassium doubled of late"),  # from a newer normalizer
+    ],
+)
+def test_a_card_says_what_changed_in_words_with_its_place(change: str, reason: str, said: str | None, text: str) -> None:
+    changed = NutritionChange("potassium", change, reason, "Potassium", "It matters.", said, None, "d1", "results[0]")
+
+    card = card_of(a_patient(a_key(), nutrition_changes=[changed]))
+
+    assert card is not None
+    assert card.nutrition_changes == (
+        {
+            "rule": "potassium",
+            "change": change,
+            "reason": reason,
+            "text": text,
+            "why": "It matters.",
+            "sourceDocumentId": "d1",
+            "path": "results[0]",
+        },
+    )
 
 
 @pytest.mark.parametrize("name", [None, HumanName(), HumanName(text="\x01")])

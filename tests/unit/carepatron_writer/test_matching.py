@@ -1,5 +1,6 @@
 """Who is who on the platform, and what of a client is changed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,17 @@ def test_our_facts_replace_ours_and_nobody_elses() -> None:
 
     assert body["firstName"] == "Anna"
     assert [one["text"] for one in body["medicalHistory"]] == ["the clinic's own", "another record's", "new"]
+
+
+def test_changes_of_each_record_are_its_own() -> None:
+    stored = {
+        **new_contact(CARD),
+        "nutritionChanges": [{"text": "old", "recordKey": "key"}, {"text": "another record's", "recordKey": "a"}],
+    }
+
+    body, _ = changed_contact(replace(CARD, nutrition_changes=({"text": "new"},)), stored, may_email=False)
+
+    assert [one["text"] for one in body["nutritionChanges"]] == ["another record's", "new"]
 
 
 def test_a_client_of_the_clinic_only_gets_blanks_filled() -> None:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from uuid import uuid5
 
 import pytest
+from pydantic import ValidationError
 
 from services.normalizer.handlers import normalize_documents
 from services.normalizer.registry.changes import Applied, Change, DocumentState, PatientState, apply_change
 from services.normalizer.registry.patients import statement
 from services.normalizer.relevance import Relevance, Rule
-from shared.canonical.elements import Attachment, Content, HumanName
+from shared.canonical.elements import Attachment, Coding, Content, HumanName, Result, Value
 from shared.canonical.models import HealthcareDocument, Patient
 from shared.canonical.reading import DocumentReading, Format, PatientReading, ProviderProfile, Reading, rejected
 from shared.delivery.records import Record
@@ -21,7 +22,7 @@ from shared.identity import NAMESPACE, digest
 from shared.outcomes import Done, Outcomes, Reason, Rejected, Skipped, Status
 from shared.providers import Clinic, Directory
 from shared.testing import MemoryContentStore
-from tests.builders import DOCUMENT, PATIENT, a_patient, a_record
+from tests.builders import DOCUMENT, PATIENT, a_patient, a_record, an_allergy
 
 Item = tuple[str, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 
@@ -117,9 +118,16 @@ class World:
 
 
 def a_reading(
-    version: int = 1, *, text: str = "text", patient: PatientReading | None = None, type: str = "lab_report", **document: object
+    version: int = 1,
+    *,
+    text: str = "text",
+    patient: PatientReading | None = None,
+    type: str = "lab_report",
+    content: Content | None = None,
+    **document: object,
 ) -> Reading:
-    one = DocumentReading(DOCUMENT, PATIENT, type, f"oru:{version:020d}", "Report", content=Content(text=text), **document)  # type: ignore[arg-type]
+    shown = content or Content(text=text)
+    one = DocumentReading(DOCUMENT, PATIENT, type, f"oru:{version:020d}", "Report", content=shown, **document)  # type: ignore[arg-type]
     return Reading("hl7v2", "normalized", patients=[patient or a_patient()], documents=[one], source_time="2026-11-02")
 
 
@@ -356,3 +364,58 @@ def test_a_fresh_document_waits_for_the_patient_it_refers_to_and_a_backlog_does_
     (outcome,) = asyncio.run(work())
 
     assert outcome.status is status
+
+
+def results(number: str, flag: str) -> Content:
+    return Content(
+        text="text", results=[Result(Coding("http://loinc.org", "2823-3", "K"), Value("quantity", number, None, "mmol/L"), None, flag)]
+    )
+
+
+def test_what_changed_for_a_dietician_goes_to_the_snapshot_and_as_codes_to_the_log() -> None:
+    peanut = a_patient(dietary_preferences=[an_allergy("762952008")])
+    world = World(a_reading(patient=peanut, content=results("5.9", "H")))
+
+    (outcome,) = world.handle()
+
+    snapshot = Patient.model_validate_json(world.publisher.sent[0][2] or b"")
+    assert [(one.name, one.said, one.source_document_id, one.path) for one in snapshot.nutrition_changes] == [
+        ("Potassium", "5.9 mmol/L", DOCUMENT, "results[0]"),
+        ("Food allergy", "762952008", DOCUMENT, "dietary_preferences[0]"),
+    ]
+    assert outcome.facts.nutrition == ("food_allergy:appeared", "potassium:out_of_range")
+
+
+def test_a_repetition_marks_the_same_and_changes_no_snapshot() -> None:
+    world = World(a_reading(content=results("5.9", "H")))
+
+    outcomes = [world.handle(offset=0), world.handle(offset=1), world.handle(offset=2, replayid="r1")]
+
+    assert {one.facts.nutrition for (one,) in outcomes} == {("potassium:out_of_range",)}
+    assert world.registry.patients[PATIENT].revision == 1
+
+
+def test_a_message_about_the_patient_alone_is_marked_too() -> None:
+    reading = Reading("hl7v2", "normalized", patients=[a_patient(dietary_preferences=[an_allergy("1")])], source_time="2026-11-02")
+
+    (outcome,) = World(reading).handle()
+
+    assert outcome.facts.nutrition == ("food_allergy:appeared",)
+
+
+@pytest.mark.parametrize(("flag", "status"), [("H", Status.NORMALIZED), ("N", Status.SKIPPED)])
+def test_what_a_dietician_has_to_know_can_make_a_document_wanted(flag: str, status: Status) -> None:
+    rules = (
+        Rule(name="notable", decision="take", nutrition=("potassium",)),
+        Rule(name="no_labs", decision="skip", types=("lab_report",)),  # type: ignore[arg-type]
+    )
+
+    outcomes = World(a_reading(content=results("5.9", flag)), rules=rules).handle()
+
+    assert outcomes[0].status is status
+
+
+def test_relevance_knows_the_rules_of_the_lens() -> None:
+    assert Rule(name="any", decision="take", nutrition=("*", "warfarin")).nutrition
+    with pytest.raises(ValidationError, match="no rule of the diet lens: potasium"):
+        Rule(name="typo", decision="take", nutrition=("potasium",))

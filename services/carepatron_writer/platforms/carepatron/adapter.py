@@ -163,7 +163,7 @@ class Carepatron:
             return Rejected(Reason.CONTACT_ARCHIVED)
         stored = reply.body
         wanted, warnings = changed_contact(card, stored, may_email=self._profile.may_email_client)
-        if all(stored.get(name) == value for name, value in wanted.items()):
+        if all(stored.get(name) == value or not (stored.get(name) or value) for name, value in wanted.items()):  # absent is empty
             return Unchanged(external_id, warnings)
         headers = {"if-match": reply.etag or "*"}
         reply = await self._client.call("replace_contact", "PUT", path, is_write=True, json=wanted, headers=headers)

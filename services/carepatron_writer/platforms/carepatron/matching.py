@@ -70,6 +70,7 @@ def new_contact(card: Card) -> dict[str, Any]:
         "externalReferences": [reference(card.patient_key)],
         "medicalHistory": _own(card, card.medical_history),
         "dietaryPreferences": _own(card, card.dietary_preferences),
+        "nutritionChanges": _own(card, card.nutrition_changes),
         "customFields": {CREATED: True},
     }
 
@@ -99,7 +100,7 @@ def changed_contact(card: Card, stored: Body, *, may_email: bool) -> tuple[dict[
     ours = reference(card.patient_key)
     body["externalReferences"] = references if ours in references else [*references, ours]
     body["customFields"] = dict(stored.get("customFields") or {})
-    for name in ("medicalHistory", "dietaryPreferences"):
+    for name in ("medicalHistory", "dietaryPreferences", "nutritionChanges"):
         body[name] = _joined(stored.get(name) or (), wanted[name], card.patient_key)
     return body, warnings
 

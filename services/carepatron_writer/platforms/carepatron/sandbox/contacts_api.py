@@ -23,6 +23,7 @@ FIELDS = (
     "externalReferences",
     "medicalHistory",
     "dietaryPreferences",
+    "nutritionChanges",
     "customFields",
 )
 _KEY = re.compile(r'"([\x20-\x21\x23-\x7e]{1,255})"')

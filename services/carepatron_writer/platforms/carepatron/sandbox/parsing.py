@@ -113,6 +113,7 @@ def check_contact(body: dict[str, Any]) -> Errors:
         ("dateOfBirth", body.get("dateOfBirth") is None or _matches(_DATE, body["dateOfBirth"]), "must be a full date"),
         ("medicalHistory", _is_list(body.get("medicalHistory", []), dict), "must be a list of objects"),
         ("dietaryPreferences", _is_list(body.get("dietaryPreferences", []), dict), "must be a list of objects"),
+        ("nutritionChanges", _is_list(body.get("nutritionChanges", []), dict), "must be a list of objects"),
         ("externalReferences", _is_list(references, dict) and all(_is_reference(one) for one in references), "must be references"),
     )
     return [(f"/{field}", message) for field, is_right, message in rules if not is_right]
