@@ -138,17 +138,16 @@ class Picture:
         changed = []
         for rule, found in by_rule.items():
             measure = self._measures.setdefault(rule, _Measure())
-            newest = max(one.at or "" for one in found)
-            latest = [one for one in found if (one.at or "") == newest]
-            chosen = next((one for one in latest if one.unit in measure.anchors), latest[0])
-            at = newest or source.order.partition("|")[0]
+            latest = _latest(found)
+            at = latest[0].at or source.order.partition("|")[0]
             if at < measure.at:  # a summary that brings older results again
                 continue
+            chosen = next((one for one in latest if one.unit in measure.anchors), latest[0])
             for change, reason in _measured(RULES[rule], measure, chosen):
                 changed.append((_mark(chosen, source, change, reason), chosen))
             measure.at = at
-            for one in latest:
-                _anchor(measure, one)
+            if RULES[rule].ratio is not None:
+                _anchor(measure, latest)
         return changed
 
 
@@ -166,10 +165,19 @@ def _measured(rule: Rule, measure: _Measure, one: Finding) -> list[tuple[str, st
     return [one for one in happened if one and (one[0] in rule.fires or one[0] == "not_compared")]
 
 
-def _anchor(measure: _Measure, one: Finding) -> None:
+def _latest(found: list[Finding]) -> list[Finding]:
+    """Of one source's results for one rule the newest: several where it gives one in more than one unit."""
+    if len(found) == 1:
+        return found
+    newest = max(one.at or "" for one in found)
+    return [one for one in found if (one.at or "") == newest]
+
+
+def _anchor(measure: _Measure, latest: list[Finding]) -> None:
     """The first number of a unit is what later ones are compared with."""
-    if one.number is not None and one.unit is not None:
-        measure.anchors.setdefault(one.unit, Decimal(one.number))
+    for one in latest:
+        if one.number is not None and one.unit is not None:
+            measure.anchors.setdefault(one.unit, Decimal(one.number))
 
 
 def _sided(before: str | None, now: str | None) -> tuple[str, str] | None:

@@ -1,6 +1,7 @@
 """What one source says that the lens looks at: a few small values, kept beside the statement that they come from."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -144,6 +145,7 @@ def _newest(found: Iterable[Finding]) -> list[Finding]:
     return list(newest.values())
 
 
+@lru_cache(maxsize=256)  # the results of a report share theirs
 def _moment(date: str | None) -> str | None:
     """When, as sortable text; a time without a zone counts as UTC, a day as its first moment. None when it cannot be told."""
     text = sortable_time(date, "UTC")

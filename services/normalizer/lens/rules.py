@@ -80,7 +80,7 @@ def drug_rules(code: Coding | None, text: str | None) -> list[Rule]:
     """The rules for a medication, by ingredient and by the words of its names; a product of two drugs may have two."""
     codings = list(codings_of(code))
     found = {one.id: one for coding in codings if coding.system == RXNORM and (one := _BY_RXNORM.get(coding.code or ""))}
-    said = {word for name in (text, *(one.display for one in codings)) if name for word in fold(name).split()}
+    said = {word for name in {text, *(one.display for one in codings)} if name for word in fold(name).split()}
     if said & _DRUG_WORDS:
         for rule in _DRUGS:
             if any(phrase <= said for phrase in rule.words):

@@ -5,6 +5,8 @@ import unicodedata
 
 from shared.canonical.elements import Coding
 
+_MARKS = re.compile(r"[^\w\s]|_")
+
 
 def element_key(code: Coding | None, text: str | None) -> str:
     """What makes two coded statements speak of the same thing: the code, else the folded text."""
@@ -16,5 +18,7 @@ def element_key(code: Coding | None, text: str | None) -> str:
 
 def fold(text: str) -> str:
     """Text for comparison: compatibility form, no case, no accents, no punctuation, single spaces."""
+    if text.isascii():
+        return " ".join(_MARKS.sub(" ", text.lower()).split())
     plain = unicodedata.normalize("NFKD", text).casefold()
-    return " ".join(re.sub(r"[^\w\s]|_", " ", "".join(c for c in plain if not unicodedata.combining(c))).split())
+    return " ".join(_MARKS.sub(" ", "".join(c for c in plain if not unicodedata.combining(c))).split())

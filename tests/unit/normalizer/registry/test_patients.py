@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.normalizer.registry.changes import Change, DocumentState, PatientState, apply_change, content_of
-from services.normalizer.registry.patients import Statement, fold, is_other_person, merge, statement
-from shared.canonical.elements import HumanName, OtherName
+from services.normalizer.registry.keys import fold
+from services.normalizer.registry.patients import Statement, is_other_person, merge, statement
+from shared.canonical.elements import Coding, HumanName, OtherName, Result, Value
 from tests.builders import DOCUMENT, PATIENT, a_document, a_patient, an_allergy
 
 PEANUT, EGG = "762952008", "102263004"
@@ -73,8 +74,18 @@ def test_any_order_of_statements_gives_the_same_patient(statements: list[Stateme
     assert len({merge(PATIENT, order).model_dump_json() for order in permutations(statements)}) == 1
 
 
-def change(version: int, *, offset: int, text: str, status: str = "current", allergy: str | None = None, source: str = DOCUMENT) -> Change:
+def change(
+    version: int,
+    *,
+    offset: int,
+    text: str,
+    status: str = "current",
+    allergy: str | None = None,
+    source: str = DOCUMENT,
+    flag: str | None = None,
+) -> Change:
     document = a_document(f"oru:{version:020d}", text=text, status=status, document_id=source)
+    document.content.results = [Result(Coding("http://loinc.org", "2823-3", None), Value("quantity", "4.4"), interpretation=flag)]
     reading = a_patient(dietary_preferences=[an_allergy(allergy)] if allergy else [])
     offered = content_of(
         document,
@@ -95,6 +106,7 @@ CHANGE = st.builds(
     status=st.sampled_from(["current", "withdrawn"]),
     allergy=st.sampled_from([PEANUT, EGG, None]),
     source=st.sampled_from([DOCUMENT, PATIENT]),
+    flag=st.sampled_from(["H", "N", None]),
 )
 
 
