@@ -1,5 +1,6 @@
 """What one source says that the lens looks at: a few small values, kept beside the statement that they come from."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
@@ -14,6 +15,9 @@ from shared.canonical.elements import Coding, Result
 from shared.canonical.reading import PatientReading
 
 State = Literal["holds", "listed", "ended", "measured"]
+_ALLERGY = re.compile(
+    r"^(?:allerg(?:y|ic)|intoleran(?:ce|t)) to | (?:allergy|intolerance)$"
+)  # one sender codes the finding, another the food
 SAID = 120  # characters kept of what a source calls a thing
 
 
@@ -106,9 +110,9 @@ def _fact(rule: Rule, path: str, code: Coding | None, text: str | None, status: 
 def _keys(code: Coding | None, text: str | None) -> tuple[str, ...]:
     """Everything by which another source may name the same thing."""
     codings = list(codings_of(code))
-    names = [text, *(one.display for one in codings)]
+    names = [_ALLERGY.sub("", folded) for one in (text, *(one.display for one in codings)) if one and (folded := fold(one))]
     coded = [f"{one.system or ''}|{one.code}" for one in codings if one.code]
-    return tuple(dict.fromkeys([*coded, *("text|" + fold(one) for one in names if one and fold(one))]))
+    return tuple(dict.fromkeys([*coded, *(f"text|{one}" for one in names)]))
 
 
 def _results(results: Sequence[Result], document_date: str | None) -> Iterator[Finding]:

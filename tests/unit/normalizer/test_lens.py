@@ -63,9 +63,10 @@ def test_an_allergy_is_first_known_then_known_then_new_beside_others() -> None:
 
 def test_the_same_allergen_under_another_code_is_no_news() -> None:
     first = source(1, dietary_preferences=[preference()])
-    local = preference(Coding("urn:oid:2.999.1", "PN", "PEANUT"))
 
-    assert marks(first, source(2, dietary_preferences=[local])) == []
+    for display in ("PEANUT", "Allergy to peanut", "Peanut allergy"):
+        local = preference(Coding("urn:oid:2.999.1", "PN", display))
+        assert marks(first, source(2, dietary_preferences=[local])) == []
 
 
 def test_a_denied_allergy_is_none() -> None:
