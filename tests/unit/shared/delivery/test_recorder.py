@@ -164,3 +164,9 @@ def test_a_record_without_key_and_value_can_be_refused():
 
     assert item[1] == b"t/0/7"
     assert json.loads(item[2] or b"")["size"] == 0
+
+
+def test_codes_of_the_diet_lens_travel_with_the_outcome():
+    (items,) = recorded([Done(Status.NORMALIZED, Facts(nutrition=("potassium:out_of_range",)))]).calls
+
+    assert decode_outcome(items[0][2] or b"").nutrition == ("potassium:out_of_range",)
