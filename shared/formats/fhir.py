@@ -3,16 +3,17 @@
 from shared.canonical.reading import ProviderProfile
 from shared.formats import LightLook
 from shared.formats.fhir_identity import identify, parts_of
+from shared.formats.fhir_json import BLANK, NotJson, decode
 from shared.formats.fhir_split import split_resources
 from shared.formats.fhir_subjects import Subjects
-from shared.formats.fhir_tree import BLANK, NotJson, Resource, decode, kind_of, objects, plant, text_of
+from shared.formats.fhir_tree import Resource, kind_of, objects, plant, text_of
 
 __all__ = ["is_fhir", "light_identity", "split_resources"]
 
 
 def is_fhir(content: bytes) -> bool:
-    """Whether it looks like FHIR JSON or ndjson: an object that says resourceType somewhere (some writers sort names, large ones first)."""
-    return content[:4096].lstrip(BLANK).startswith(b"{") and b'"resourceType"' in content
+    """Whether it looks like FHIR JSON or ndjson: objects that say resourceType somewhere (some writers sort names, large ones first)."""
+    return content[:4096].lstrip(BLANK).startswith((b"{", b"[")) and b'"resourceType"' in content
 
 
 def light_identity(content: bytes, provider: ProviderProfile) -> LightLook:

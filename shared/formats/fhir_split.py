@@ -1,11 +1,14 @@
-"""Splitting FHIR: ndjson by line, bundles of several patients by patient; what belongs to nobody stays a part of its own."""
+"""Splitting FHIR: resources one after another by resource, bundles of several patients by patient; what is nobody's stays a part too."""
 
+import re
+from json import JSONDecoder
 from typing import NamedTuple
 
 import msgspec
 
+from shared.formats.fhir_json import BLANK, NotJson, decode, encode
 from shared.formats.fhir_subjects import Subjects, references_in
-from shared.formats.fhir_tree import BLANK, MAX_NESTED, NotJson, Resource, Tree, decode, encode, kind_of, plant, tail, text_of
+from shared.formats.fhir_tree import MAX_NESTED, Resource, Tree, kind_of, plant, tail, text_of
 from shared.formats.fhir_xml import is_xml
 
 # resources that say nothing about a patient by themselves
@@ -15,6 +18,8 @@ SHARED = frozenset(
         *("HealthcareService", "MessageHeader", "OperationOutcome"),
     }
 )
+_STREAM = JSONDecoder()
+_GAP = re.compile(r"[ \t\r\n\ufeff]*")
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _COUNTED = ("resourceType", "entry", "total", "link")  # true of the whole bundle only
@@ -29,17 +34,19 @@ def split_resources(content: bytes) -> list[bytes]:
     try:
         tree = decode(content)
     except NotJson:
-        lines = _lines_of(content)
-        return [content] if lines is None else [part for line in lines for part in _split_line(line)]
+        several = _lines_of(content) or _documents_of(content)
+        return [part for one in several for part in _split_one(one)] if several else [content]
+    if isinstance(tree, list) and tree and all(isinstance(one, dict) and kind_of(one) for one in tree):
+        return [part for one in _RAW_LIST.decode(content.strip(BLANK)) for part in _split_one(bytes(one))]
     body = encode(tree) if is_xml(content) else content.strip(BLANK)  # the parts of XML are JSON
     return _split_tree(body, tree) or [content]
 
 
-def _split_line(line: bytes) -> list[bytes]:
+def _split_one(resource: bytes) -> list[bytes]:
     try:
-        return _split_tree(line.strip(BLANK), decode(line)) or [line]
+        return _split_tree(resource.strip(BLANK), decode(resource)) or [resource]
     except NotJson:
-        return [line]
+        return [resource]
 
 
 def _lines_of(content: bytes) -> list[bytes] | None:
@@ -49,13 +56,29 @@ def _lines_of(content: bytes) -> list[bytes] | None:
 
 
 def _is_resource(line: bytes) -> bool:
-    if not line.startswith(b"{") or b'"resourceType"' not in line:
+    if not line.lstrip(BLANK).startswith(b"{") or b'"resourceType"' not in line:
         return False
     try:
         tree = decode(line)
     except NotJson:
         return False
     return isinstance(tree, dict) and kind_of(tree) != ""
+
+
+def _documents_of(content: bytes) -> list[bytes] | None:
+    """The resources of a file that holds several JSON documents one after another; None when it holds anything else."""
+    try:
+        text = content.strip(BLANK).decode()
+        found, at = [], 0
+        while at < len(text):
+            value, end = _STREAM.raw_decode(text, at)
+            if not isinstance(value, dict) or not kind_of(value):
+                return None
+            found.append(text[at:end].encode())
+            at = _GAP.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing too
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 class _Leaf(NamedTuple):

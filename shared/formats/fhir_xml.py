@@ -37,7 +37,8 @@ def _name(element: etree._Element) -> str:
 
 def _members(element: etree._Element) -> Resource:
     """The members of an object: its attributes (`url`, `id`) and its child elements in FHIR's namespace."""
-    made: Resource = {str(name): str(value) for name, value in element.attrib.items() if name != "value"}
+    # skip attributes of other namespaces: xsi:schemaLocation says where the sender's schema lies
+    made: Resource = {str(name): str(value) for name, value in element.attrib.items() if name != "value" and str(name)[:1] != "{"}
     several: dict[str, list[tuple[Any, Any]]] = {}
     for one in element.iterchildren("*"):
         if one.tag == DIV:

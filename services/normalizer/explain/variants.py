@@ -8,7 +8,7 @@ from lxml import etree
 
 from shared.canonical.reading import Format
 from shared.formats.cda_tree import parse_cda
-from shared.formats.fhir_tree import NotJson, decode, encode
+from shared.formats.fhir_json import NotJson, decode, encode
 from shared.formats.hl7v2_separators import Separators, read_separators
 from shared.formats.hl7v2_text import CHARSETS
 from shared.formats.hl7v2_text import decode as decode_hl7v2

@@ -9,8 +9,9 @@ from services.normalizer.readers.fhir_values import CODES, Context
 from shared.canonical.elements import Attachment, Content, Source
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading, rejected, skipped
 from shared.formats.fhir_identity import KINDS, begin_of, parts_of
+from shared.formats.fhir_json import NotJson, decode
 from shared.formats.fhir_subjects import Subjects, Who
-from shared.formats.fhir_tree import NotJson, Resource, Tree, decode, kind_of, last_updated, plant, text_of
+from shared.formats.fhir_tree import Resource, Tree, kind_of, last_updated, plant, text_of
 from shared.formats.files import light_identity as file_identity
 from shared.identity import digest
 from shared.outcomes import Reason

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from shared.canonical.reading import ProviderProfile
 from shared.formats.fhir import is_fhir, light_identity, split_resources
-from shared.formats.fhir_tree import NotJson, decode, tail, text_of
+from shared.formats.fhir_json import NotJson, decode
+from shared.formats.fhir_tree import tail, text_of
 
 PROVIDER = ProviderProfile("clinic-a", time_zone="Europe/Zurich")
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,20}([eE][+-]?[0-9]{1,3})?|[1-9][0-9]{0,17}|0", fullmatch=True)
@@ -107,3 +108,52 @@ def test_references_are_known_by_type_and_id(written: str, expected: str) -> Non
 def test_a_number_that_is_no_number_is_no_json() -> None:
     with pytest.raises(NotJson):
         decode(json.dumps({"value": math.nan}).encode())
+
+
+TOLD = st.lists(st.sampled_from(['"', "\\", "\\u0022", "\\u005c", "\\u003a", ":", "a", "b", "{", ","]), max_size=4).map(
+    lambda parts: "".join({'"': '\\"', "\\": "\\\\"}.get(one, one) for one in parts)
+)
+WRITTEN = st.recursive(
+    TOLD.map(lambda text: f'"{text}"'),
+    lambda inner: st.lists(st.tuples(TOLD, inner), max_size=3).map(
+        lambda some: "{" + ", ".join(f'"{name}":{one}' for name, one in some) + "}"
+    ),
+    max_leaves=8,
+)
+
+
+@given(WRITTEN)
+def test_a_name_said_twice_is_refused_and_nothing_else(written: str) -> None:
+    repeated = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeated
+        repeated |= len(pairs) != len(dict(pairs))
+
+    json.loads(written, object_pairs_hook=note)
+
+    if repeated:
+        with pytest.raises(NotJson):
+            decode(written.encode())
+    else:
+        decode(written.encode())
+
+
+LEFT, RIGHT = (json.dumps(patient(number), indent=2).encode() for number in "12")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [LEFT + RIGHT, LEFT + b"\r\n\xef\xbb\xbf" + RIGHT + b"\n", b"[" + LEFT + b"," + RIGHT + b"]"],
+    ids=["one after another", "with a mark between", "as a list"],
+)
+def test_resources_that_stand_together_are_parts(content: bytes) -> None:
+    parts = split_resources(content)
+
+    assert is_fhir(content)
+    assert [decode(one)["id"] for one in parts] == ["1", "2"]
+
+
+@pytest.mark.parametrize("content", [LEFT + b"}" + RIGHT, LEFT + b"[]", b"[" + LEFT + b", 1]"])
+def test_what_stands_with_anything_else_stays_whole(content: bytes) -> None:
+    assert [content] == split_resources(content)

@@ -10,7 +10,7 @@ import pytest
 from services.normalizer.offline import as_json, normalize_bytes
 from shared.canonical.reading import ProviderProfile
 from shared.formats.fhir import light_identity, split_resources
-from shared.formats.fhir_tree import NotJson, decode
+from shared.formats.fhir_json import NotJson, decode
 from shared.outcomes import Reason
 
 PROVIDER = ProviderProfile("clinic-a", time_zone="Europe/Zurich")
@@ -102,3 +102,9 @@ def test_markup_of_the_narrative_is_text_of_the_document() -> None:
     (reading,) = normalize_bytes(content.encode("utf-16"), PROVIDER)
 
     assert reading.documents[0].content.text == "fish & chips"
+
+
+def test_where_a_schema_lies_is_no_element() -> None:
+    where = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://hl7.org/fhir fhir-single.xsd"'
+
+    assert decode(f'<Patient {FHIR} {where}><id value="p1"/></Patient>'.encode()) == {"resourceType": "Patient", "id": "p1"}
