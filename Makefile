@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check bench lock clean
+.PHONY: help setup run demo test check bench fuzz lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -41,8 +41,13 @@ check: setup  ## format, lint, types, imports, quick tests
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/golden
 
-bench: setup  ## measure
+bench: setup  ## measure; writes docs/performance.md and docs/reading-performance.md
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.reading
+
+SECONDS ?= 600
+fuzz: setup  ## change and read inputs for SECONDS (600)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 lock: setup  ## resolve requirements.lock anew
 	@command -v uv >/dev/null || $(PIP) install uv

@@ -20,7 +20,12 @@ PROVIDER = ProviderProfile("golden", time_zone="Europe/Zurich")
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden"
 FORMATS: tuple[Format, ...] = ("hl7v2", "fhir", "ccda")
-DECIDING = ("resourceType", "section/code/@code", "@moodCode", "templateId/@root")  # what they decide about is counted, or missed, with them
+DECIDING = (
+    "resourceType",
+    "section/code/@code",
+    "@moodCode",
+    "templateId/@root",
+)  # what they decide about is counted, or missed, with them
 MESSAGE = b"MSH|^~\\&|LAB|NORTH|HR|HR|20261102081500+0100||ADT^A08^ADT_A01|G1|P|2.5.1\rPID|1||4711^^^NORTH^MR||Sundqvist^Alma\r"
 
 
