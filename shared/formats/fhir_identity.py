@@ -82,10 +82,10 @@ def parts_of(tree: Tree) -> Parts:
         inner |= _targets(tree, one, section_entries(one), None if tree.is_document else "Observation")
     for one in by_kind["DiagnosticReport"]:
         inner |= _targets(tree, one, objects(one.get("result")))
-        inner |= _targets(tree, one, [link for media in objects(one.get("media")) for link in objects(media.get("link"))])
-    panels = [one for one in by_kind["Observation"] if one.get("hasMember")]
+        inner |= _targets(tree, one, media_of(one))
+    panels = [one for one in by_kind["Observation"] if members_of(one)]
     for one in panels:
-        inner |= _targets(tree, one, objects(one.get("hasMember"))) - {id(one)}
+        inner |= _targets(tree, one, members_of(one)) - {id(one)}
     if len(tree.resources) > 1:
         inner.update(id(one) for one in by_kind["Binary"])
     found = [one for kind in KINDS for one in by_kind[kind] if id(one) not in inner]
@@ -101,6 +101,22 @@ def is_social(observation: Resource) -> bool:
     if kind_of(observation) != "Observation":
         return False
     return any(one.get("code") == "social-history" for held in objects(observation.get("category")) for one in objects(held.get("coding")))
+
+
+def members_of(observation: Resource) -> list[Resource]:
+    """The references of a panel to its observations (`related` in STU3)."""
+    members = objects(observation.get("hasMember"))
+    if "related" in observation:
+        related = (one.get("target") for one in objects(observation["related"]) if one.get("type") == "has-member")
+        members += [one for one in related if isinstance(one, dict)]
+    return members
+
+
+def media_of(report: Resource) -> list[Resource]:
+    """The references of a report to its pictures (`image` in STU3)."""
+    if "media" not in report and "image" not in report:
+        return []
+    return [link for name in ("media", "image") for one in objects(report.get(name)) for link in objects(one.get("link"))]
 
 
 def section_entries(composition: Resource) -> Iterator[Resource]:

@@ -2,10 +2,11 @@
 
 from services.normalizer.document_types import title_of
 from services.normalizer.ledger.fhir import take_stock
+from services.normalizer.readers.fhir_concepts import CODES
 from services.normalizer.readers.fhir_documents import READERS
 from services.normalizer.readers.fhir_facts import FACTS, diets_of, read_fact, read_social
 from services.normalizer.readers.fhir_patient import is_animal, read_patient
-from services.normalizer.readers.fhir_values import CODES, Context
+from services.normalizer.readers.fhir_values import Context
 from shared.canonical.elements import Attachment, Content, Source
 from shared.canonical.reading import DocumentReading, PatientReading, ProviderProfile, Reading, rejected, skipped
 from shared.formats.fhir_identity import KINDS, begin_of, parts_of

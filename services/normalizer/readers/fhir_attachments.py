@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 
 from services.normalizer.readers.ccda import read_ccda
 from services.normalizer.readers.fhir_values import Context
@@ -12,6 +13,7 @@ from shared.formats.recognise import recognise
 from shared.identity import digest
 
 DEFAULT = "application/octet-stream"
+_INLINE = re.compile(r"data:([^,;]*)(?:;[^,;]+)*?;base64,(.*)", re.DOTALL)  # RFC 2397
 _XML = ("xml", "cda")  # media types that may hold a CDA
 
 
@@ -21,12 +23,25 @@ def attach_all(values: object, holder: Resource, element: str, content: Content,
         attach(one, holder, f"{context.tree.place(holder)}.{element}[{number}]", content, context)
 
 
+def attach_contents(reference: Resource, content: Content, context: Context) -> None:
+    """The files of a DocumentReference: the same document in several formats."""
+    place = context.tree.place(reference)
+    for number, one in enumerate(listed(reference.get("content"))):
+        attachment = one.get("attachment") if isinstance(one, dict) else one
+        if attachment is None:
+            context.warn("attachment_empty", f"{place}.content[{number}]")
+        else:
+            attach(attachment, reference, f"{place}.content[{number}].attachment", content, context)
+
+
 def attach(attachment: object, holder: Resource, place: str, content: Content, context: Context) -> None:
     """Put one Attachment into a document's content, its text too when it is text."""
     if not isinstance(attachment, dict):
         context.warn("attachment_not_understood", place)
         return
     declared, title, url, encoded = (text_of(attachment.get(name)) for name in ("contentType", "title", "url", "data"))
+    if encoded is None and url and (inline := _INLINE.fullmatch(url)):
+        declared, encoded, url = inline[1] or declared, inline[2], None
     binary = context.tree.named(url, holder) if encoded is None and url else None
     if binary is not None and kind_of(binary) == "Binary":
         encoded = text_of(binary.get("data") or binary.get("content"))
@@ -58,7 +73,8 @@ def keep(data: bytes, declared: str | None, title: str | None, url: str | None, 
     elif not media_type.endswith("/xml"):
         # the charset stands in what was declared, the type is what the bytes bear out
         parameters = (declared or "").partition(";")[2]
-        if text := plain_text(data, f"{media_type};{parameters}" if parameters and media_type.startswith("text/") else media_type):
+        text = plain_text(data, f"{media_type};{parameters}" if parameters and media_type.startswith("text/") else media_type)
+        if text and text not in (content.text or ""):  # one text in two formats is read once
             content.text = f"{content.text}\n\n{text}" if content.text else text
 
 

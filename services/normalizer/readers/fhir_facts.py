@@ -1,22 +1,30 @@
 """What resources state about a patient: allergies, conditions, medications, procedures, immunizations, family, social history, diet."""
 
 from collections.abc import Callable
-from typing import Literal
 
-from services.normalizer.mappings.tables import load_table
-from services.normalizer.readers.denials import ANY, denied, says_nothing
+from services.normalizer.readers.denials import denied
+from services.normalizer.readers.fhir_allergies import NEGATIONS, RETRACTED, UNKNOWN, read_allergy
+from services.normalizer.readers.fhir_concepts import codes_of, concept_text, read_code, status_code
 from services.normalizer.readers.fhir_nutrition import coded, read_nutrition_order
-from services.normalizer.readers.fhir_values import CODES, Context, codes_of, concept_text, read_code, read_value, status_code
+from services.normalizer.readers.fhir_values import Context, onset_of, read_value
 from services.normalizer.readers.lines import value_text
 from shared.canonical.elements import DietaryPreference, HistoryEntry
 from shared.canonical.reading import PatientReading
-from shared.formats.fhir_identity import begin_of
-from shared.formats.fhir_tree import Resource, kind_of, listed, objects, text_of
+from shared.formats.fhir_tree import Resource, kind_of, objects, text_of
 
-NEGATIONS: dict[str, str] = CODES["negations"]
-UNKNOWN = frozenset(CODES["without_information"])
-FOODS = frozenset(load_table("ccda_allergies")["foods"])
-_RETRACTED = ("entered-in-error", "refuted")
+_DENYING = ("refuted", "not-done", "not-taken", "entered-in-error")
+_KINDS = ("DateTime", "Period", "Age", "Range", "String")
+# when a medicine was taken, given, handed out or ordered (R4, and what STU3, R5 and DSTU2 call it)
+_MEDICATION_TIMES = (
+    "effectivePeriod",
+    "effectiveDateTime",
+    "occurencePeriod",
+    "occurenceDateTime",
+    "whenHandedOver",
+    "whenPrepared",
+    "authoredOn",
+    "dateWritten",
+)
 
 
 def read_fact(resource: Resource, reading: PatientReading, context: Context) -> None:
@@ -24,88 +32,62 @@ def read_fact(resource: Resource, reading: PatientReading, context: Context) -> 
     FACTS[kind_of(resource)](resource, reading, context)
 
 
-def _allergy(resource: Resource, reading: PatientReading, context: Context) -> None:
-    """AllergyIntolerance: a negation code or `refuted` denies; `entered-in-error` stays as a statement that there is none."""
-    concept = resource.get("code") or _first_substance(resource)
-    code, text, codes = read_code(concept), concept_text(concept), codes_of(concept)
-    if codes & UNKNOWN or says_nothing(text):
-        context.warn("no_information", context.tree.place(resource))
-        return
-    if code is None and not text:
-        context.warn("allergy_without_substance", context.tree.place(resource))
-        return
-    none_of = next((NEGATIONS[one] for one in codes if one in NEGATIONS), None) or denied([code] if code else [], text)
-    verification = status_code(resource, "verificationStatus")
-    negated = none_of is not None or verification == "refuted"
-    category = _category(resource, codes, none_of)
-    status = verification if verification in _RETRACTED else status_code(resource, "clinicalStatus")
-    criticality = {"high": "high", "low": "low", "CRITH": "high", "CRITL": "low"}.get(text_of(resource.get("criticality")) or "")
-    onset = begin_of(resource, "onsetDateTime", "onsetPeriod", "onset")
-    reading.medical_history.append(HistoryEntry("allergy", code, text, status, onset, negated, category, criticality))
-    if category == "food" or (none_of == ANY and category is None):  # "no known allergies" of any kind says so of food too
-        kind: Literal["allergy", "intolerance"] = "intolerance" if status_code(resource, "type") == "intolerance" else "allergy"
-        reading.dietary_preferences.append(DietaryPreference(kind, code, text, criticality, _reactions(resource), status, negated))
-
-
-def _first_substance(resource: Resource) -> object:
-    """Where the substance stands when the resource has no code of its own."""
-    reactions = objects(resource.get("reaction"))
-    return next((one["substance"] for one in reactions if one.get("substance")), resource.get("substance"))
-
-
-def _category(resource: Resource, codes: set[str], none_of: str | None) -> str | None:
-    """food, medication, environment or biologic: as said, else as a known code implies; None when neither tells."""
-    said = [one for one in map(text_of, listed(resource.get("category"))) if one in ("food", "medication", "environment", "biologic")]
-    if "food" in said or codes & FOODS:
-        return "food"
-    return said[0] if said else none_of if none_of != ANY else None
-
-
-def _reactions(resource: Resource) -> list[str]:
-    manifestations = (one for reaction in objects(resource.get("reaction")) for one in objects(reaction.get("manifestation")))
-    return list(dict.fromkeys(text for one in manifestations if (text := concept_text(one))))
-
-
 def _condition(resource: Resource, reading: PatientReading, context: Context) -> None:
     verification = status_code(resource, "verificationStatus")
-    status = verification if verification in _RETRACTED else status_code(resource, "clinicalStatus")
-    onset = begin_of(resource, "onsetDateTime", "onsetPeriod", "onsetString", "recordedDate", "assertedDate")
+    status = verification if verification in RETRACTED else status_code(resource, "clinicalStatus")
+    onset = onset_of(resource, "onsetDateTime", "onsetPeriod", "onsetAge", "onsetRange", "onsetString", "onsetQuantity")
     _add(resource, reading, context, HistoryEntry("condition", None, None, status, onset, verification == "refuted"), resource.get("code"))
 
 
 def _medication(resource: Resource, reading: PatientReading, context: Context) -> None:
+    """A medicine that is ordered, taken, given or handed out."""
     concept = resource.get("medicationCodeableConcept") or resource.get("medication")
     reference = resource.get("medicationReference")
     if isinstance(concept, dict) and "reference" in concept:  # CodeableReference in R5
         reference, concept = concept["reference"], concept.get("concept")
     if concept is None and isinstance(reference, dict):
         found = context.tree.find(reference, resource)
-        concept = found.get("code") if found else {"text": reference.get("display")}
+        concept = (_product(found) if found else None) or {"text": reference.get("display")}
     status = text_of(resource.get("status"))
-    onset = begin_of(resource, "effectivePeriod", "effectiveDateTime", "authoredOn", "dateAsserted", "dateWritten")
-    negated = resource.get("doNotPerform") is True or status == "not-taken" or resource.get("taken") == "n"
+    onset = onset_of(resource, *_MEDICATION_TIMES)
+    negated = _says_not(resource, "doNotPerform", "notGiven", "wasNotGiven", "wasNotTaken") or status in ("not-taken", "not-done")
+    negated = negated or resource.get("taken") == "n"
     _add(resource, reading, context, HistoryEntry("medication", None, None, status, onset, negated), concept)
+
+
+def _product(medication: Resource) -> object:
+    """What a Medication is: its code, else what it is made of."""
+    if concept_text(medication.get("code")):
+        return medication["code"]
+    parts = (one.get("itemCodeableConcept") or one.get("item") for one in objects(medication.get("ingredient")))
+    named = ", ".join(text for one in parts if (text := concept_text(one)))
+    return {"text": named} if named else None
 
 
 def _procedure(resource: Resource, reading: PatientReading, context: Context) -> None:
     status = text_of(resource.get("status"))
-    onset = begin_of(resource, "performedDateTime", "performedPeriod", "performedString", "occurrenceDateTime", "occurrencePeriod")
-    negated = status == "not-done" or resource.get("notDone") is True
+    onset = onset_of(resource, *(f"{stem}{kind}" for stem in ("performed", "occurrence") for kind in _KINDS))
+    negated = status == "not-done" or _says_not(resource, "notDone", "notPerformed")
     _add(resource, reading, context, HistoryEntry("procedure", None, None, status, onset, negated), resource.get("code"))
 
 
 def _immunization(resource: Resource, reading: PatientReading, context: Context) -> None:
     status = text_of(resource.get("status"))
-    onset = begin_of(resource, "occurrenceDateTime", "occurrenceString", "date")
-    negated = status == "not-done" or resource.get("notGiven") is True
+    onset = onset_of(resource, "occurrenceDateTime", "occurrenceString", "date")
+    negated = status == "not-done" or _says_not(resource, "notGiven", "wasNotGiven")
     _add(resource, reading, context, HistoryEntry("immunization", None, None, status, onset, negated), resource.get("vaccineCode"))
+
+
+def _says_not(resource: Resource, *names: str) -> bool:
+    """Whether one of these elements says that it was not done."""
+    return any(resource.get(one) is True for one in names)
 
 
 def _family(resource: Resource, reading: PatientReading, context: Context) -> None:
     """One entry for each condition of the relative, who stands in the text."""
     relation = concept_text(resource.get("relationship")) or text_of(resource.get("name"))
     for one in objects(resource.get("condition")):
-        onset = begin_of(one, "onsetString")
+        onset = onset_of(one, "onsetString", "onsetAge", "onsetRange", "onsetPeriod", "onsetQuantity")
         entry = HistoryEntry("family", None, None, text_of(resource.get("status")), onset)
         _add(resource, reading, context, entry, one.get("code"))
         if relation and entry.text:
@@ -113,13 +95,19 @@ def _family(resource: Resource, reading: PatientReading, context: Context) -> No
 
 
 def read_social(resource: Resource, reading: PatientReading, context: Context) -> None:
-    """An Observation of social history: the question is the code, the answer stands in the text."""
-    status, value = text_of(resource.get("status")), read_value(resource)
-    onset = begin_of(resource, "effectiveDateTime", "effectivePeriod", "issued")
+    """An Observation of social history: the question is the code, the answers stand in the text."""
+    status = text_of(resource.get("status"))
+    onset = onset_of(resource, "effectiveDateTime", "effectivePeriod", "effectiveInstant")
     entry = HistoryEntry("social", None, None, status, onset)
     _add(resource, reading, context, entry, resource.get("code"))
-    if value.kind != "none" and entry.text:
-        entry.text = f"{entry.text}: {value_text(value)}"
+    if not entry.text:
+        return
+    answers = [value_text(value)] if (value := read_value(resource)).kind != "none" else []
+    for one in objects(resource.get("component")):
+        if (value := read_value(one)).kind != "none":
+            answers.append(": ".join(text for text in (concept_text(one.get("code")), value_text(value)) if text))
+    if answers:
+        entry.text = f"{entry.text}: {'; '.join(answers)}"
 
 
 def diets_of(encounter: Resource) -> list[object]:
@@ -148,10 +136,13 @@ def _add(resource: Resource, reading: PatientReading, context: Context, entry: H
 
 
 FACTS: dict[str, Callable[[Resource, PatientReading, Context], None]] = {
-    "AllergyIntolerance": _allergy,
+    "AllergyIntolerance": read_allergy,
     "Condition": _condition,
     "MedicationRequest": _medication,
+    "MedicationOrder": _medication,
     "MedicationStatement": _medication,
+    "MedicationAdministration": _medication,
+    "MedicationDispense": _medication,
     "MedicationUsage": _medication,
     "Procedure": _procedure,
     "Immunization": _immunization,
@@ -159,3 +150,20 @@ FACTS: dict[str, Callable[[Resource, PatientReading, Context], None]] = {
     "NutritionOrder": read_nutrition_order,
     "Encounter": _encounter,
 }
+
+
+def fact_lines(resource: Resource, context: Context) -> list[str]:
+    """What a resource states, as people read it, for a document that refers to it without words of its own."""
+    if kind_of(resource) not in FACTS:
+        return []
+    said = PatientReading("")
+    read_fact(resource, said, context)
+    entries = said.dietary_preferences if kind_of(resource) in ("NutritionOrder", "Encounter") else said.medical_history
+    return [_line(one) for one in entries if one.text]
+
+
+def _line(entry: HistoryEntry | DietaryPreference) -> str:
+    """Words and status; what is denied without saying so itself begins with "not"."""
+    is_plain = not entry.negated or entry.status in _DENYING or denied([entry.code] if entry.code else [], entry.text) is not None
+    shown = entry.text if is_plain or (entry.code and entry.code.code in NEGATIONS) else f"not: {entry.text}"
+    return f"{shown} ({entry.status})" if entry.status else str(shown)

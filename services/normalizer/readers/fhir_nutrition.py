@@ -1,10 +1,12 @@
 """NutritionOrder: diets, nutrients, textures, supplements and formulas are diet orders; modifiers are exclusions and preferences."""
 
-from services.normalizer.readers.fhir_values import Context, concept_text, read_code, read_quantity
+from services.normalizer.readers.fhir_allergies import read_allergy
+from services.normalizer.readers.fhir_concepts import concept_text, read_code
+from services.normalizer.readers.fhir_values import Context, read_quantity
 from services.normalizer.readers.lines import value_text
 from shared.canonical.elements import Coding, DietaryPreference, DietKind
 from shared.canonical.reading import PatientReading
-from shared.formats.fhir_tree import Resource, objects, text_of
+from shared.formats.fhir_tree import Resource, kind_of, objects, text_of
 
 Said = tuple[DietKind, Coding | None, str | None]
 
@@ -20,8 +22,15 @@ def read_nutrition_order(resource: Resource, reading: PatientReading, context: C
     for one in objects(resource.get("enteralFormula")):
         said.append(_named("diet", one.get("baseFormulaType"), one.get("baseFormulaProductName"), one.get("administrationInstruction")))
         said.append(_named("diet", one.get("additiveType"), one.get("additiveProductName"), None))
+        said += [_named("diet", held.get("type"), held.get("productName"), None) for held in objects(one.get("additive"))]  # R5
     said += [("exclusion", *coded(one)) for one in objects(resource.get("excludeFoodModifier"))]
     said += [("preference", *coded(one)) for one in objects(resource.get("foodPreferenceModifier"))]
+    for one in objects(resource.get("allergyIntolerance")):
+        known = context.tree.find(one, resource)
+        if known is None:
+            said.append(("allergy", None, text_of(one.get("display"))))
+        elif any(known is one for one in objects(resource.get("contained"))) and kind_of(known) == "AllergyIntolerance":
+            read_allergy(known, reading, context)  # the others of a bundle speak for themselves
     found = [DietaryPreference(kind, code, text, status=status) for kind, code, text in said if code or text]
     if not found:
         context.warn("diet_not_understood", context.tree.place(resource))
@@ -43,7 +52,7 @@ def _oral(diet: Resource) -> list[Said]:
     for one in objects(diet.get("texture")):
         code, text = coded(one.get("modifier"))
         food = concept_text(one.get("foodType"))
-        said.append(("diet", code, f"{text} ({food})" if text and food else text or food))
+        said.append(("diet", code, f"{text} ({food})" if text and food and text != food else text or food))
     said += [("diet", *coded(one)) for one in objects(diet.get("fluidConsistencyType"))]
     instruction = text_of(diet.get("instruction"))
     if instruction and not any(code or text for _, code, text in said):

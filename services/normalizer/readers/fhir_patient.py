@@ -41,7 +41,7 @@ def read_patient(who: Who, context: Context) -> PatientReading:
         value, system, use = (text_of(one.get(name)) for name in ("value", "system", "use"))
         if value is None or use == "old":
             continue
-        if system == "email":
+        if system == "email" or (system is None and "@" in value):
             contacts.emails.append(value.removeprefix("mailto:"))
         elif system in PHONES:
             contacts.phones.append(Telecom(value.removeprefix("tel:"), "fax" if system == "fax" else use))

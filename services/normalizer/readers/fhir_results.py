@@ -1,23 +1,15 @@
 """Observations: as results of a report, a panel or a composition, and alone as small documents."""
 
 from services.normalizer.document_types import OTHER
-from services.normalizer.readers.fhir_values import (
-    CODES,
-    Context,
-    concept_text,
-    narrative,
-    notes_of,
-    read_concept,
-    read_value,
-    reference_range,
-)
+from services.normalizer.readers.fhir_concepts import CODES, concept_text, read_concept
+from services.normalizer.readers.fhir_values import Context, narrative, notes_of, read_value, reference_range
 from services.normalizer.readers.lines import result_line
 from shared.canonical.elements import Content, Result
-from shared.formats.fhir_identity import begin_of
+from shared.formats.fhir_identity import begin_of, members_of
 from shared.formats.fhir_tree import Resource, kind_of, objects, text_of
 
 MAX_DEPTH = 8  # panels inside panels
-_TIMES = ("effectiveDateTime", "effectivePeriod", "effectiveInstant", "issued")
+_TIMES = ("effectiveDateTime", "effectivePeriod", "effectiveInstant")
 
 
 def read_results(observation: Resource, context: Context, group: str | None = None, depth: int = 0) -> list[Result]:
@@ -31,20 +23,30 @@ def read_results(observation: Resource, context: Context, group: str | None = No
     components = objects(observation.get("component"))
     results: list[Result] = []
     value = read_value(observation)
-    if value.kind != "none" or not (components or observation.get("hasMember")):
+    if value.kind != "none" or not (components or members_of(observation)):
         results.append(Result(code, value, reference_range(observation), interpretation(observation), status, effective, group))
     inner = (code.code or code.display) if code else group
     for one in components:
         results.append(
             Result(read_concept(one.get("code")), read_value(one), reference_range(one), interpretation(one), status, effective, inner)
         )
-    return results + find_results(observation, "hasMember", context, inner, depth + 1)
+    return results + _find_results(observation, members_of(observation), "hasMember", context, inner, depth + 1)
 
 
-def find_results(holder: Resource, element: str, context: Context, group: str | None, depth: int = 0) -> list[Result]:
-    """The results behind an element's references; one that is not at hand is missed in a warning."""
+def report_results(report: Resource, context: Context, group: str | None) -> list[Result]:
+    """The results of a DiagnosticReport: those that it names, else the observations that it contains without naming them."""
+    if named := objects(report.get("result")):
+        return _find_results(report, named, "result", context, group, 0)
+    contained = (one for one in objects(report.get("contained")) if kind_of(one) == "Observation")
+    return [result for one in contained for result in read_results(one, context, group)]
+
+
+def _find_results(
+    holder: Resource, references: list[Resource], element: str, context: Context, group: str | None, depth: int
+) -> list[Result]:
+    """The results behind references; one that is not at hand is missed in a warning."""
     results: list[Result] = []
-    for one in objects(holder.get(element)):
+    for one in references:
         found = context.tree.find(one, holder)
         if found is None:
             context.warn("result_not_included", f"{context.tree.place(holder)}.{element}")

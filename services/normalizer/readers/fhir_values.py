@@ -1,19 +1,20 @@
-"""FHIR data types as canonical elements: codes, quantities, values, periods, narrative; and what reading a tree needs throughout."""
+"""FHIR data types as canonical elements: quantities, values, ranges, narrative; and what reading a tree needs throughout."""
 
 import re
-from typing import Any
 
 from lxml import etree
 
-from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_narrative import render
+from services.normalizer.readers.fhir_concepts import concept_text, read_code
+from services.normalizer.readers.lines import value_text
 from shared.canonical.elements import Coding, Value, ValueKind
 from shared.canonical.reading import ProviderProfile, Reading, Warning
 from shared.formats.fhir_identity import begin_of
-from shared.formats.fhir_tree import Resource, Tree, listed, moment, objects, text_of
+from shared.formats.fhir_tree import Resource, Tree, moment, objects, text_of
 
-CODES: dict[str, dict[str, Any]] = load_table("fhir_codes")
 UCUM = "http://unitsofmeasure.org"
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+ABSENT_REASONS = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 MAX_WARNINGS = 100
 _VALUE = re.compile(r"value[A-Z]")
 _HAS_ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
@@ -48,68 +49,6 @@ class Context:
         return text
 
 
-def read_coding(coding: Any) -> Coding | None:
-    """A Coding."""
-    if not isinstance(coding, dict):
-        return None
-    made = Coding(text_of(coding.get("system")), text_of(coding.get("code")), text_of(coding.get("display")))
-    return made if made.code or made.display else None
-
-
-def read_concept(concept: Any) -> Coding | None:
-    """A CodeableConcept: the first coding, the others as translations; text alone becomes the display."""
-    if isinstance(concept, str):
-        return Coding(None, None, text) if (text := text_of(concept)) else None
-    if not isinstance(concept, dict):
-        return None
-    if "concept" in concept:  # CodeableReference in R5
-        return read_concept(concept["concept"])
-    codings = [made for one in listed(concept.get("coding")) if (made := read_coding(one))]
-    text = text_of(concept.get("text"))
-    if not codings:
-        return Coding(None, None, text) if text else None
-    first, *others = codings
-    first.display = first.display or text
-    first.translations = others
-    return first
-
-
-def read_code(concept: Any) -> Coding | None:
-    """A CodeableConcept as far as it is coded; beside it stands `concept_text`."""
-    code = read_concept(concept)
-    return code if code and code.code else None
-
-
-def concept_text(concept: Any) -> str | None:
-    """What a concept is called by its sender, else its code."""
-    return concept_name(concept) or ((code := read_concept(concept)) and code.code) or None
-
-
-def concept_name(concept: Any) -> str | None:
-    """What a concept is called by its sender; a bare code is no name."""
-    if isinstance(concept, dict) and (text := text_of(concept.get("text"))):
-        return text
-    code = read_concept(concept)
-    return next((one.display for one in (code, *code.translations) if one.display), None) if code else None
-
-
-def codes_of(concept: Any) -> set[str]:
-    """The codes of a concept's codings."""
-    if isinstance(concept, dict) and "concept" in concept:
-        return codes_of(concept["concept"])
-    codings = objects(concept.get("coding")) if isinstance(concept, dict) else []
-    return {code for one in codings if (code := text_of(one.get("code")))}
-
-
-def status_code(resource: Resource, field: str) -> str | None:
-    """The code of a status that is a concept (R4) or a code (STU3)."""
-    value = resource.get(field)
-    if isinstance(value, str):
-        return text_of(value)
-    code = read_concept(value)
-    return code.code if code else None
-
-
 def read_quantity(quantity: Resource) -> Value:
     """A Quantity; digits as written."""
     number = text_of(quantity.get("value"))
@@ -124,9 +63,19 @@ def read_value(holder: Resource) -> Value:
     """`value[x]` of an Observation or a component; why there is none stands beside a value of kind "none"."""
     name = next((one for one in holder if _VALUE.match(one)), "")
     made = _read_value(name, holder.get(name))
-    if made.kind == "none" and (absent := holder.get("dataAbsentReason")) is not None:
-        return Value("none", text=concept_text(absent), code=read_code(absent))
+    if made.kind == "none":
+        absent = holder.get("dataAbsentReason") or _absent_in(holder, name)
+        if absent is not None:
+            return Value("none", text=concept_text(absent), code=read_code(absent))
     return made
+
+
+def _absent_in(holder: Resource, name: str) -> Resource | None:
+    """Why a value is missing, where an extension in its place says so (https://hl7.org/fhir/R4/extension-data-absent-reason.html)."""
+    names = (name,) if name else tuple(one for one in holder if one.startswith("_value"))
+    places = (one for name in names for one in objects(holder.get(name)))
+    reasons = (text_of(one.get("valueCode")) for place in places for one in objects(place.get("extension")) if one.get("url") == ABSENT)
+    return next(({"coding": [{"system": ABSENT_REASONS, "code": one}]} for one in reasons if one), None)
 
 
 def _read_value(name: str, value: object) -> Value:
@@ -166,6 +115,23 @@ def _read_complex(name: str, value: Resource) -> Value:
     return Value("text", text=text) if text else Value()
 
 
+def read_range(value: Resource) -> str | None:
+    """A Range as people read it."""
+    pair = _read_pair("valueRange", value)
+    return " ".join(one for one in (pair.text, pair.unit) if one) or None
+
+
+def onset_of(resource: Resource, *names: str) -> str | None:
+    """The first of these that says when something began: a time, the start of a Period, an age, words. An end is no beginning."""
+    for name in names:
+        value = resource.get(name)
+        if isinstance(value, dict):
+            value = value.get("start") or (value_text(read_quantity(value)) if "value" in value else read_range(value))
+        if text := text_of(value):
+            return text
+    return None
+
+
 def _read_pair(name: str, value: Resource) -> Value:
     """A Range (low, high) or a Ratio (numerator, denominator)."""
     names, sign = (("low", "high"), "-") if name == "valueRange" else (("numerator", "denominator"), "/")
@@ -179,20 +145,33 @@ def _read_pair(name: str, value: Resource) -> Value:
         pairs = [" ".join(filter(None, (f"{text_of(one.get('comparator')) or ''}{number or ''}", unit))) for one, number, unit in both]
         return Value("ratio", number=first, text="/".join(pairs))
     shown = f"{text_of(low.get('comparator')) or ''}{first or ''}{sign}{text_of(high.get('comparator')) or ''}{second or ''}"
+    if name == "valueRange" and (first is None or second is None):
+        shown = f">={first}" if second is None else f"<={second}"
     return Value("range" if name == "valueRange" else "ratio", number=first, text=shown, unit=units[0] or units[1])
 
 
 def reference_range(holder: Resource) -> str | None:
-    """The first referenceRange: its text, else low and high."""
-    for one in objects(holder.get("referenceRange")):
-        if text := text_of(one.get("text")):
-            return text
-        low, high = (text_of(limit.get("value")) if isinstance(limit := one.get(name), dict) else None for name in ("low", "high"))
-        if low and high:
-            return f"{low}-{high}"
-        if low or high:
-            return f">={low}" if low else f"<={high}"
-    return None
+    """The referenceRanges: text, else low and high; of several each says for whom it holds, since none holds for everybody."""
+    ranges = objects(holder.get("referenceRange"))
+    if len(ranges) < 2:
+        return _range_text(ranges[0]) if ranges else None
+    shown = []
+    for one in ranges:
+        if text := _range_text(one):
+            whom = [concept_text(held) for name in ("type", "appliesTo") for held in objects(one.get(name))]
+            age = read_range(one["age"]) if isinstance(one.get("age"), dict) else None
+            named = ", ".join(part for part in (*whom, f"age {age}" if age else None) if part)
+            shown.append(f"{text} ({named})" if named else text)
+    return "; ".join(dict.fromkeys(shown)) or None
+
+
+def _range_text(one: Resource) -> str | None:
+    if text := text_of(one.get("text")):
+        return text
+    low, high = (text_of(limit.get("value")) if isinstance(limit := one.get(name), dict) else None for name in ("low", "high"))
+    if low and high:
+        return f"{low}-{high}"
+    return f">={low}" if low else f"<={high}" if high else None
 
 
 def narrative(resource: Resource) -> str | None:
