@@ -36,7 +36,10 @@ def normalize(
     explained: Annotated[bool, typer.Option("--explain", help="where each field comes from, what each warning means")] = False,
     diff: Annotated[
         tuple[str, str] | None,
-        typer.Option(help="fields that change between two mappings: lines printed earlier, a checkout, a folder of tables, or current"),
+        typer.Option(
+            metavar="OLD NEW",
+            help="fields that change between two mappings: lines printed earlier, a checkout, a folder of tables, or current",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="reports as JSON")] = False,
 ) -> None:

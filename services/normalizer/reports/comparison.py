@@ -36,18 +36,23 @@ def lines_of(mapping: str, paths: list[Path], provider: str) -> Iterator[Line]:
         with place.open("rb") as file:
             yield from (orjson.loads(line) for line in file if line.strip())
         return
-    environment = dict(os.environ)
+    environment, folder = dict(os.environ), Path.cwd()
     if mapping != CURRENT:
         if (place / "services" / "normalizer").is_dir():
-            environment["PYTHONPATH"] = str(place.resolve())
+            folder = place.resolve()  # the folder in which Python starts comes first when it looks for modules
+            environment["PYTHONPATH"] = str(folder)
         elif any(place.glob("*.toml")):
             environment["HEALTHCARE_RECORDS_MAPPINGS"] = str(place.resolve())
         else:
             raise NoMapping(f"{mapping}: neither lines of normalize, nor a checkout, nor a folder of mapping tables")
-    command = [sys.executable, "-m", "services.cli", "normalize", "--provider", provider, *map(str, paths)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+    given = {str(one.resolve()): str(one) for one in paths}
+    command = [sys.executable, "-m", "services.cli", "normalize", "--provider", provider, *given]
+    with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # asked for above
-        yield from (orjson.loads(line) for line in process.stdout)
+        for written in process.stdout:
+            line: Line = orjson.loads(written)
+            known = next(one for one in given if line["input"].startswith(one))
+            yield {**line, "input": given[known] + line["input"].removeprefix(known)}
     if process.returncode:
         raise NoMapping(f"{mapping}: normalize ended with {process.returncode}")
 

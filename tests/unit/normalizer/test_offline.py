@@ -16,7 +16,8 @@ from services.normalizer import cli, offline_pool
 from services.normalizer.mappings import tables
 from shared.canonical.reading import ProviderProfile
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+ROOT = Path(__file__).parents[3]
+GOLDEN = ROOT / "tests" / "golden"
 REPORT = GOLDEN / "hl7v2" / "referral" / "input.hl7"
 PROVIDER = ProviderProfile("offline")
 MESSAGE = "MSH|^~\\&|LAB|NORTH|HR|HR|20261102081500+0100||ADT^A08^ADT_A01|G1|P|2.5.1\rPID|1||{}^^^NORTH^MR||Sundqvist^Alma||{}|F\r"
@@ -158,6 +159,19 @@ def test_a_diff_tries_tables_before_they_are_taken_over(app: typer.Typer, tmp_pa
     changes = lines(app, REPORT, "--diff", "current", tried, "--json")
 
     assert [one["field"] for one in changes] == ["patients[].gender"]
+
+
+def test_a_diff_reads_with_another_checkout(app: typer.Typer, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in ("services", "shared", "deploy"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    table = checkout / "services" / "normalizer" / "mappings" / "hl7v2_codes.toml"
+    table.write_text(table.read_text().replace('F = "female"', 'F = "unknown"'))
+
+    changes = lines(app, REPORT.parent, "--diff", checkout, "current", "--json")
+
+    assert [(one["field"], one["inputs"]) for one in changes] == [("patients[].gender", [f"{REPORT} [0]"])]
 
 
 def test_what_is_no_mapping_is_refused(app: typer.Typer, tmp_path: Path) -> None:
