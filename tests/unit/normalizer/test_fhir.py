@@ -152,3 +152,58 @@ def test_a_loop_of_members_ends() -> None:
     }
 
     assert read(loop).outcome == "normalized"
+
+
+def exposure(risk: str) -> dict[str, Any]:
+    """An allergy that says in an extension whether a substance is a risk."""
+    parts = [
+        {"url": "substance", "valueCodeableConcept": {"text": "Peanut"}},
+        {"url": "exposureRisk", "valueCodeableConcept": {"coding": [{"code": risk}]}},
+    ]
+    url = "http://hl7.org/fhir/StructureDefinition/allergyintolerance-substanceExposureRisk"
+    return {
+        "resourceType": "AllergyIntolerance",
+        "id": "a1",
+        "patient": SUBJECT,
+        "category": ["food"],
+        "extension": [{"url": url, "extension": parts}],
+    }
+
+
+@pytest.mark.parametrize(("risk", "negated"), [("known-reaction-risk", False), ("no-known-reaction-risk", True)])
+def test_a_substance_without_risk_is_no_allergy(risk: str, negated: bool) -> None:
+    (patient,) = read(exposure(risk)).patients
+
+    assert [(one.text, one.negated) for one in patient.dietary_preferences] == [("Peanut", negated)]
+
+
+@pytest.mark.parametrize("code", ["716186003", "429625007", "1003774007", "716220001", "428197003"])
+def test_no_known_allergy_is_denied_whatever_its_name(code: str) -> None:
+    concept = {"coding": [{"system": "http://snomed.info/sct", "code": code, "display": "in another language"}]}
+
+    (patient,) = read({"resourceType": "AllergyIntolerance", "id": "a1", "patient": SUBJECT, "code": concept}).patients
+
+    assert [one.negated for one in patient.medical_history] == [True]
+
+
+def test_an_earlier_status_for_everything_is_read() -> None:
+    allergy = {"resourceType": "AllergyIntolerance", "id": "a1", "patient": SUBJECT, "status": "refuted", "substance": {"text": "Egg"}}
+
+    (patient,) = read(allergy).patients
+
+    assert [(one.status, one.negated) for one in patient.medical_history] == [("refuted", True)]
+
+
+def test_answers_about_the_way_of_living_stand_in_the_text() -> None:
+    social = observation(
+        category=[{"coding": [{"code": "social-history"}]}],
+        component=[
+            {"code": {"text": "Packs"}, "valueInteger": 2},
+            {"code": {"text": "Since"}, "valueString": "2010"},
+            {"code": {"text": "Until"}},
+        ],
+    )
+
+    (patient,) = read(social).patients
+
+    assert [one.text for one in patient.medical_history] == ["Test: Packs: 2; Since: 2010"]
