@@ -19,31 +19,52 @@ _XML = ("xml", "cda")  # media types that may hold a CDA
 
 def attach_all(values: object, holder: Resource, element: str, content: Content, context: Context) -> None:
     """Several attachments of one element."""
-    for number, one in enumerate(listed(values)):
-        attach(one, holder, f"{context.tree.place(holder)}.{element}[{number}]", content, context)
+    place = context.tree.place(holder)
+    texts = [
+        text for number, one in enumerate(listed(values)) for text in _attach(one, holder, f"{place}.{element}[{number}]", content, context)
+    ]
+    _add(texts, content)
 
 
 def attach_contents(reference: Resource, content: Content, context: Context) -> None:
-    """The files of a DocumentReference: the same document in several formats."""
+    """The files of a DocumentReference: the same document in several formats. A second reference to it gives nothing new."""
+    if id(reference) in context.used:
+        return
+    context.used.add(id(reference))
     place = context.tree.place(reference)
+    texts: list[str] = []
     for number, one in enumerate(listed(reference.get("content"))):
         attachment = one.get("attachment") if isinstance(one, dict) else one
         if attachment is None:
             context.warn("attachment_empty", f"{place}.content[{number}]")
         else:
-            attach(attachment, reference, f"{place}.content[{number}].attachment", content, context)
+            texts += _attach(attachment, reference, f"{place}.content[{number}].attachment", content, context)
+    _add(texts, content)
 
 
 def attach(attachment: object, holder: Resource, place: str, content: Content, context: Context) -> None:
     """Put one Attachment into a document's content, its text too when it is text."""
+    _add(_attach(attachment, holder, place, content, context), content)
+
+
+def _add(texts: list[str], content: Content) -> None:
+    """Put texts behind the text that is there; a text that comes in two formats is read once."""
+    content.text = "\n\n".join(dict.fromkeys(one for one in (content.text, *texts) if one)) or None
+
+
+def _attach(attachment: object, holder: Resource, place: str, content: Content, context: Context) -> list[str]:
+    """Put one Attachment into a document's content; what is to be read in it is given back."""
     if not isinstance(attachment, dict):
         context.warn("attachment_not_understood", place)
-        return
+        return []
     declared, title, url, encoded = (text_of(attachment.get(name)) for name in ("contentType", "title", "url", "data"))
     if encoded is None and url and (inline := _INLINE.fullmatch(url)):
         declared, encoded, url = inline[1] or declared, inline[2], None
     binary = context.tree.named(url, holder) if encoded is None and url else None
     if binary is not None and kind_of(binary) == "Binary":
+        if id(binary) in context.used:
+            return []
+        context.used.add(id(binary))
         encoded = text_of(binary.get("data") or binary.get("content"))
         declared = text_of(binary.get("contentType")) or declared
     if encoded is None:
@@ -52,42 +73,42 @@ def attach(attachment: object, holder: Resource, place: str, content: Content, c
             number = int(size) if size and size.isascii() and size.isdigit() and len(size) < 16 else None
             content.attachments.append(Attachment(_bare(declared), number, None, title, url))
         context.warn("attachment_not_included" if url else "attachment_empty", place)
-        return
+        return []
     data = _decode(encoded)
     if data is None:
         context.warn("attachment_not_understood", f"{place}.data")
-        return
-    keep(data, declared, title, url, place, content, context)
-
-
-def keep(data: bytes, declared: str | None, title: str | None, url: str | None, place: str, content: Content, context: Context) -> None:
-    """Keep the bytes, and what can be read in them."""
+        return []
     sha256 = digest(data)
     media_type = media_type_of(data, declared or DEFAULT)
     if declared and media_type != _bare(declared):
         context.warn("media_type_differs", place)
     context.reading.files[sha256] = data
     content.attachments.append(Attachment(media_type, len(data), sha256, title, url))
+    return _texts_in(data, media_type, declared, place, content, context)
+
+
+def _texts_in(data: bytes, media_type: str, declared: str | None, place: str, content: Content, context: Context) -> list[str]:
+    """What can be read in a file. Sections and results of a CDA go to the content at once."""
     if any(one in media_type for one in _XML) and media_type != "application/xhtml+xml" and recognise(data, media_type) == "ccda":
-        _read_cda(data, place, content, context)
-    elif not media_type.endswith("/xml"):
-        # the charset stands in what was declared, the type is what the bytes bear out
-        parameters = (declared or "").partition(";")[2]
-        text = plain_text(data, f"{media_type};{parameters}" if parameters and media_type.startswith("text/") else media_type)
-        if text and text not in (content.text or ""):  # one text in two formats is read once
-            content.text = f"{content.text}\n\n{text}" if content.text else text
+        return _read_cda(data, place, content, context)
+    if media_type.endswith("/xml"):
+        return []
+    # the charset stands in what was declared, the type is what the bytes bear out
+    parameters = (declared or "").partition(";")[2]
+    text = plain_text(data, f"{media_type};{parameters}" if parameters and media_type.startswith("text/") else media_type)
+    return [text] if text else []
 
 
-def _read_cda(data: bytes, place: str, content: Content, context: Context) -> None:
+def _read_cda(data: bytes, place: str, content: Content, context: Context) -> list[str]:
     """The text, sections and results of a CDA inside. Its facts stay in it: whether its patient is ours is for no one to assume."""
     inner = read_ccda(data, context.provider)
     if inner.outcome != "normalized":
         context.warn("attachment_not_understood", place)
-        return
+        return []
     for one in inner.documents:
-        content.text = "\n\n".join(text for text in (content.text, one.content.text) if text) or None
         content.sections += one.content.sections
         content.results += one.content.results
+    return [one.content.text for one in inner.documents if one.content.text]
 
 
 def _decode(encoded: str) -> bytes | None:

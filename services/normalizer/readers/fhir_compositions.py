@@ -65,7 +65,10 @@ def _section(section: Resource, holder: Resource, content: Content, context: Con
 
 
 def entry_lines(reference: Resource, found: Resource | None, context: Context) -> list[str]:
-    """What a reference shows, else what the resource behind it states."""
+    """What a reference shows, else what the resource behind it states, once in a document."""
     if shown := text_of(reference.get("display")):
         return [shown]
-    return fact_lines(found, context) if found else []
+    if found is None or id(found) in context.used:
+        return []
+    context.used.add(id(found))
+    return fact_lines(found, context)

@@ -49,9 +49,12 @@ def read_report(resource: Resource, context: Context) -> DocumentReading:
     attach_all(resource.get("presentedForm"), resource, "presentedForm", content, context)
     for link in media_of(resource):
         found = context.tree.find(link, resource)
-        if found is not None and kind_of(found) == "DocumentReference":  # R5
+        if found is None or id(found) in context.used:
+            continue
+        if kind_of(found) == "DocumentReference":  # R5
             attach_contents(found, content, context)
-        elif found is not None and found.get("content") is not None:
+        elif found.get("content") is not None:
+            context.used.add(id(found))
             attach(found["content"], found, f"{context.tree.place(resource)}.media", content, context)
     content.text = "\n\n".join(one for one in ("\n".join(lines), content.text) if one) or narrative(resource)
     categories = categories_of(resource)

@@ -6,7 +6,7 @@ from services.normalizer.readers.fhir_values import Context, read_quantity
 from services.normalizer.readers.lines import value_text
 from shared.canonical.elements import Coding, DietaryPreference, DietKind
 from shared.canonical.reading import PatientReading
-from shared.formats.fhir_tree import Resource, kind_of, objects, text_of
+from shared.formats.fhir_tree import Resource, kind_of, objects, reference_of, text_of
 
 Said = tuple[DietKind, Coding | None, str | None]
 
@@ -29,7 +29,7 @@ def read_nutrition_order(resource: Resource, reading: PatientReading, context: C
         known = context.tree.find(one, resource)
         if known is None:
             said.append(("allergy", None, text_of(one.get("display"))))
-        elif any(known is one for one in objects(resource.get("contained"))) and kind_of(known) == "AllergyIntolerance":
+        elif kind_of(known) == "AllergyIntolerance" and (reference_of(one) or "").startswith("#"):
             read_allergy(known, reading, context)  # the others of a bundle speak for themselves
     found = [DietaryPreference(kind, code, text, status=status) for kind, code, text in said if code or text]
     if not found:

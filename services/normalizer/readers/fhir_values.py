@@ -28,7 +28,7 @@ class Context:
         self.provider = provider
         self.reading = reading
         self.patient_key = patient_key
-        self.used: set[int] = set()  # identities of observations that the document at hand holds already
+        self.used: set[int] = set()  # identities of resources that the document at hand holds already
 
     def warn(self, code: str, where: str) -> None:
         """Remember something odd at a place."""

@@ -207,3 +207,18 @@ def test_answers_about_the_way_of_living_stand_in_the_text() -> None:
     (patient,) = read(social).patients
 
     assert [one.text for one in patient.medical_history] == ["Test: Packs: 2; Since: 2010"]
+
+
+def test_what_a_document_refers_to_many_times_is_told_once() -> None:
+    order = {
+        "resourceType": "NutritionOrder",
+        "id": "n1",
+        "patient": SUBJECT,
+        "excludeFoodModifier": [{"text": f"f{one}"} for one in range(100)],
+    }
+    section = {"title": "Diet", "entry": [{"reference": "NutritionOrder/n1"}] * 100}
+    composition = {"resourceType": "Composition", "id": "k1", "subject": SUBJECT, "section": [section] * 100}
+
+    reading = read({"resourceType": "Bundle", "type": "document", "entry": [{"resource": composition}, {"resource": order}]})
+
+    assert len(reading.documents[0].content.text or "") < 2_000
