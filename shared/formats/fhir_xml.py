@@ -11,7 +11,20 @@ DIV = "{http://www.w3.org/1999/xhtml}div"
 HOLDERS = frozenset({"resource", "contained"})  # elements that hold a whole resource
 ALWAYS_LISTED = frozenset({"entry", "contained", "extension", "modifierExtension", "coding"})
 # elements of type boolean; everything else that says true or false is text (https://hl7.org/fhir/R4/datatypes.html#boolean)
-BOOLEANS = frozenset({"active", "doNotPerform", "notDone", "notGiven", "primarySource", "userSelected", "asNeeded", "wasNotTaken"})
+BOOLEANS = frozenset(
+    {
+        "active",
+        "doNotPerform",
+        "notDone",
+        "notPerformed",
+        "notGiven",
+        "wasNotGiven",
+        "wasNotTaken",
+        "primarySource",
+        "userSelected",
+        "asNeeded",
+    }
+)
 
 Resource = dict[str, Any]
 
