@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from shared.canonical.reading import Format, ProviderProfile
-from shared.formats import LightLook, cda, fhir, files, hl7v2
+from shared.formats import LightLook, cda, fhir, files, hl7v2_identity
 from shared.formats.packages import RefusedPackage, is_packed
 from shared.formats.recognise import recognise
 from shared.formats.split import Piece, split, take_apart
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 # a light look at each format; none of them raises, whatever the bytes
 LOOKS: dict[Format, Callable[[bytes, ProviderProfile], LightLook]] = {
-    "hl7v2": hl7v2.light_identity,
+    "hl7v2": hl7v2_identity.light_identity,
     "fhir": fhir.light_identity,
     "ccda": cda.light_identity,
     "pdf": files.light_identity,

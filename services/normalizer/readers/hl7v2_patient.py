@@ -4,7 +4,8 @@ from services.normalizer.readers.hl7v2_facts import read_facts
 from services.normalizer.readers.hl7v2_values import CODES, read_address, read_name, read_other_name, read_time
 from shared.canonical.elements import ContactDetails, Identifier, Telecom
 from shared.canonical.reading import PatientReading, ProviderProfile, Warning
-from shared.formats.hl7v2 import Message, Segment, authority, patient_identifiers, read_identifier
+from shared.formats.hl7v2 import Message, Segment
+from shared.formats.hl7v2_identity import authority, patient_identifiers, read_identifier
 from shared.identity import PatientIdentifier, choose_identifier, patient_key
 
 PLACEHOLDERS = frozenset({"LAST NAME", "FIRST", "LASTNAME", "FIRSTNAME", "UNKNOWN"})

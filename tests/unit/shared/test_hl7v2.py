@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.canonical.reading import ProviderProfile
-from shared.formats.hl7v2 import Message, Segment, light_identity, parse
+from shared.formats.hl7v2 import Message, Segment, parse
 from shared.formats.hl7v2_escapes import unescape
+from shared.formats.hl7v2_identity import light_identity
 from shared.formats.hl7v2_separators import Separators
 from shared.formats.hl7v2_text import decode, split_messages
 
