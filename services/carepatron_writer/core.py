@@ -8,7 +8,20 @@ from typing import Any, Literal
 
 import orjson
 
-from services.carepatron_writer.platforms.port import Answer, Card, Conflict, Created, Parked, Stale, Unchanged, Updated, Upload
+from services.carepatron_writer.platforms.port import (
+    Answer,
+    Candidate,
+    Card,
+    Conflict,
+    Created,
+    Parked,
+    Rejected,
+    RetryAfter,
+    Stale,
+    Unchanged,
+    Updated,
+    Upload,
+)
 from services.carepatron_writer.rendering import change_entry, clean
 from shared.canonical.models import Patient
 from shared.identity import digest
@@ -70,6 +83,7 @@ class Settlement:
     external_id: str | None = None
     refusal: Refusal | None = None
     warnings: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()  # of a possible duplicate: a person decides
 
 
 class Verdict(StrEnum):
@@ -121,8 +135,8 @@ def _decide_document(link: Link, offer: Offer) -> Verdict:
 def settle(answer: Answer, offer: Offer, earlier: Link | None) -> Settlement:
     """What a platform's answer makes of a claim. `earlier` is a try whose answer never came: if it was this record's, so is its effect."""
     match answer:
-        case Created(external_id):
-            return Settlement("applied", Status.CREATED, external_id)
+        case Created(external_id, warnings):
+            return Settlement("applied", Status.CREATED, external_id, warnings=warnings)
         case Updated(external_id, warnings):
             if offer.is_withdrawal:
                 return Settlement("withdrawn", Status.WITHDRAWN, external_id)
@@ -139,10 +153,12 @@ def settle(answer: Answer, offer: Offer, earlier: Link | None) -> Settlement:
             return Settlement("superseded", Status.SUPERSEDED)
         case Conflict():
             return refused(Reason.VERSION_CONFLICT)
-        case Parked(reason, where):
+        case Parked(reason, where, candidates):
+            return Settlement("refused", Status.REJECTED, refusal=Refusal(reason, where), candidates=candidates)
+        case Rejected(reason, where):
             return refused(reason, where)
-        case _:
-            return refused(answer.reason, answer.where)
+        case RetryAfter():
+            raise ValueError("a wish to come back settles nothing")  # writing.py has turned it into an outage
 
 
 def refused(reason: Reason, where: str | None = None) -> Settlement:

@@ -26,3 +26,4 @@ class AccountSettings(BaseSettings):
     api_key: SecretStr = Field(default=SecretStr(""), description="the account's key (header cp-api-key)")
     api_key_file: Path | None = Field(default=None, description="file with the key, read again after a 401; before the key itself")
     requests_per_minute: int | None = Field(default=None, ge=0, description="rate allowed to this account; none: as in profile.toml")
+    allowed_effects: tuple[str, ...] = Field(default=(), description='what the platform may do besides, as JSON: ["email_client"]')

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from services.carepatron_writer.core import Link, Offer, Refusal, Settlement, Verdict, decide, refused, settle
 from services.carepatron_writer.links import Claim, Known, Ledger, Settled
-from services.carepatron_writer.platforms.port import Answer, Card, OutcomeUnknown, Parked, Platform, Rejected, Unchanged, Upload
+from services.carepatron_writer.platforms.port import (
+    Answer,
+    Card,
+    OutcomeUnknown,
+    Parked,
+    Platform,
+    Rejected,
+    RetryAfter,
+    Unchanged,
+    Upload,
+)
 from shared.errors import Unavailable
 from shared.outcomes import Reason, Status
 
@@ -81,6 +91,9 @@ class Writing:
                 with contextlib.suppress(Unavailable):  # then it stays `sending`, which costs a reading
                     await self._ledger.settle(Settled(offer, seen, None))
             raise
+        if isinstance(answer, RetryAfter):
+            await self._ledger.settle(Settled(offer, seen, None))
+            raise Unavailable(offer.destination_id, "asked to wait", retry_after_seconds=answer.seconds, is_target_down=answer.is_for_all)
         settlement = settle(answer, offer, known.link if is_read_first else None)
         await self._ledger.settle(Settled(offer, seen, settlement))
         return settlement

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.carepatron_writer.platforms.carepatron.client import ApiKey
+from services.carepatron_writer.platforms.http import ApiKey
 from services.carepatron_writer.platforms.port import Created, OutcomeUnknown, Unchanged
 from shared.errors import Unavailable
-from tests.contract.writing_fakes import KEY, NEWER, VERSION, RunningSandbox, a_card, a_key, an_upload, open_adapter, until_done
+from tests.contract.writing_fakes import KEY, NEWER, VERSION, RunningSandbox, a_card, a_key, a_profile, an_upload, open_adapter, until_done
 
 
 async def _failure(call: Any) -> Unavailable:
@@ -90,7 +90,7 @@ def test_throttling_in_every_form_is_obeyed_by_all_and_capped(sandbox: RunningSa
         found: list[Unavailable] = []
         with sandbox.chaos("throttle", account=account, seconds=30):
             for _ in range(7):
-                adapter = open_adapter(sandbox.url, account=account, retry_cap_seconds=20.0, retry_default_seconds=5.0)
+                adapter = open_adapter(sandbox.url, account=account, profile=a_profile(retry={"cap_seconds": 20.0, "default_seconds": 5.0}))
                 found += [await _failure(adapter.find_patient(a_key())) for _ in range(2)]  # the second asks nobody
                 await adapter.aclose()
         return found

@@ -65,6 +65,6 @@ def test_what_the_adapter_sends_is_what_the_contract_describes(spec: dict[str, A
 def test_contract_profile_and_sandbox_name_the_same_things(spec: dict[str, Any]) -> None:
     schemas = spec["components"]["schemas"]
 
-    assert set(schemas["Document"]["properties"]["contentType"]["enum"]) == set(a_profile().media_types) == MEDIA_TYPES
+    assert set(schemas["Document"]["properties"]["contentType"]["enum"]) == set(a_profile().content.media_types) == MEDIA_TYPES
     assert set(TITLES) <= set(schemas["Problem"]["properties"]["code"]["enum"])
     assert a_profile().capabilities == CAPABILITIES

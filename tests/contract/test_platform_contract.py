@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from services.carepatron_writer.platforms.carepatron.sandbox import create_app
-from services.carepatron_writer.platforms.port import Conflict, Created, Parked, Platform, Rejected, Stale, Unchanged, Updated
+from services.carepatron_writer.platforms.port import Conflict, Created, Parked, Platform, Stale, Unchanged, Updated
 from shared.identity import digest
 from shared.outcomes import Reason
 from tests.contract.writing_fakes import (
@@ -124,7 +124,11 @@ def test_somebody_alike_is_a_possible_duplicate(opened: Opener) -> None:
             await ground.platform.upsert_patient(known, None)
             return await ground.platform.upsert_patient(replace(known, patient_key=a_key()), None)
 
-    assert Rejected(Reason.POSSIBLE_DUPLICATE) == asyncio.run(run())
+    answer = asyncio.run(run())
+
+    assert isinstance(answer, Parked)
+    assert Reason.POSSIBLE_DUPLICATE is answer.reason
+    assert [one.agrees for one in answer.candidates] == [("name", "birth_date")]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_clients_put_away_take_no_writes(opened: Opener, status: str, reason: Re
                 await ground.platform.put_document(external_id, an_upload()),
             ]
 
-    assert [Rejected(reason)] * 2 == asyncio.run(run())
+    assert [(Parked, reason)] * 2 == [(type(one), one.reason) for one in asyncio.run(run())]
 
 
 def test_an_unknown_client_parks_the_document(opened: Opener) -> None:
@@ -269,4 +273,4 @@ def test_two_records_that_agree_in_part_at_once_make_one_client_and_a_question(o
 
     answers = asyncio.run(run())
 
-    assert sorted(type(one).__name__ for one in answers) == ["Created", "Rejected"]
+    assert sorted(type(one).__name__ for one in answers) == ["Created", "Parked"]

@@ -21,16 +21,18 @@ import httpx
 from services.carepatron_writer.core import Link, Offer, State
 from services.carepatron_writer.links import Claim, Known, Settled
 from services.carepatron_writer.platforms.carepatron.adapter import Carepatron
-from services.carepatron_writer.platforms.carepatron.client import ApiKey, CarepatronClient
+from services.carepatron_writer.platforms.http import ApiKey, Limits, PlatformClient
 from services.carepatron_writer.platforms.port import (
     Answer,
+    Candidate,
     Capabilities,
     Card,
     Conflict,
     Created,
+    Drift,
     OutcomeUnknown,
     Parked,
-    Rejected,
+    ReadBack,
     Stale,
     StoredDocument,
     Unchanged,
@@ -166,6 +168,7 @@ CAPABILITIES = Capabilities(
     export_contacts=False,
     max_bytes=52_428_800,
     media_types=("application/pdf", "image/jpeg", "image/png", "text/plain", "application/xml"),
+    rendering="text",
     evidence="modelled",
 )
 
@@ -188,6 +191,7 @@ class MemoryPlatform:
         self.calls: list[str] = []
         self.effects: list[tuple[str, str]] = []
         self.faults: list[str] = []
+        self.spoilt: dict[str, bytes] = {}  # what the platform gives out instead of what it took
 
     def capabilities(self) -> Capabilities:
         """Everything that the writer needs."""
@@ -196,9 +200,16 @@ class MemoryPlatform:
     async def aclose(self) -> None:
         """Nothing to close."""
 
-    async def upsert_patient(self, card: Card, external_id: str | None) -> Answer:
+    async def admit(self) -> None:
+        """There is always room."""
+
+    async def probe(self) -> tuple[Drift, ...]:
+        """It is what it is."""
+        return ()
+
+    async def upsert_patient(self, card: Card, external_id: str | None, *, is_new: bool = False) -> Answer:
         """By id, then by our reference, then by name and e-mail."""
-        return self._call("upsert_patient", lambda: self._upsert(card, external_id))
+        return self._call("upsert_patient", lambda: self._upsert(card, external_id, is_new=is_new))
 
     async def find_patient(self, patient_key: str) -> str | None:
         """By our reference."""
@@ -220,8 +231,29 @@ class MemoryPlatform:
         versions = client.documents.get(document_id) if client else None
         if client is None or not versions:
             return None
-        is_withdrawn = document_id in client.withdrawn
-        return StoredDocument(f"doc-{document_id}", versions[-1].version, len(versions), is_withdrawn, versions[-1] == compared_with)
+        return self._stored(client, versions, compared_with)
+
+    async def read_back(self, patient_external_id: str, document_id: str) -> ReadBack | None:
+        """The bytes that are there."""
+        self._begin("read_back")
+        client = self.clients.get(patient_external_id)
+        versions = client.documents.get(document_id) if client else None
+        if client is None or not versions:
+            return None
+        content = self.spoilt.get(document_id, versions[-1].content)
+        return ReadBack(f"doc-{document_id}", versions[-1].version, digest(content), len(content), document_id in client.withdrawn)
+
+    async def list_documents(self, patient_external_id: str) -> list[StoredDocument]:
+        """All that are there."""
+        self._begin("list_documents")
+        client = self.clients.get(patient_external_id)
+        return [self._stored(client, versions, None) for versions in client.documents.values()] if client else []
+
+    def _stored(self, client: _Client, versions: list[Upload], compared_with: Upload | None) -> StoredDocument:
+        last = versions[-1]
+        is_withdrawn = last.document_id in client.withdrawn
+        is_same = last == compared_with
+        return StoredDocument(f"doc-{last.document_id}", last.version, len(versions), is_withdrawn, is_same, last.document_id, last.sha256)
 
     def set_status(self, external_id: str, status: str) -> None:
         """Archive or merge, as the clinic would."""
@@ -231,19 +263,20 @@ class MemoryPlatform:
         found = [key for key, one in self.clients.items() if one.card.patient_key == patient_key and one.status != "merged"]
         return found[0] if len(found) == 1 else None
 
-    def _upsert(self, card: Card, external_id: str | None) -> Answer:
+    def _upsert(self, card: Card, external_id: str | None, *, is_new: bool) -> Answer:
         known = external_id if external_id in self.clients else self._by_key(card.patient_key)
         if known is None:
-            alike = [one for one in self.clients.values() if (one.card.last_name, one.card.birth_date) == (card.last_name, card.birth_date)]
-            if alike:
-                return Rejected(Reason.POSSIBLE_DUPLICATE)
+            born = (card.last_name, card.birth_date)
+            alike = [key for key, one in self.clients.items() if (one.card.last_name, one.card.birth_date) == born]
+            if alike and not is_new:
+                return Parked(Reason.POSSIBLE_DUPLICATE, candidates=tuple(Candidate(one, ("name", "birth_date"), ()) for one in alike))
             made = a_key()
             self.clients[made] = _Client(card)
             self.effects.append(("contact", card.patient_key))
             return Created(made)
         client = self.clients[known]
         if client.status != "active":
-            return Rejected(Reason.CONTACT_MERGED if client.status == "merged" else Reason.CONTACT_ARCHIVED)
+            return Parked(Reason.CONTACT_MERGED if client.status == "merged" else Reason.CONTACT_ARCHIVED)
         if client.card == card:
             return Unchanged(known)
         client.card = card
@@ -256,7 +289,7 @@ class MemoryPlatform:
             return Parked(Reason.CONTACT_MISSING)
         if client.status == "active":
             return None
-        return Rejected(Reason.CONTACT_MERGED if client.status == "merged" else Reason.CONTACT_ARCHIVED)
+        return Parked(Reason.CONTACT_MERGED if client.status == "merged" else Reason.CONTACT_ARCHIVED)
 
     def _put(self, contact: str, upload: Upload) -> Answer:
         refusal = self._refusal(contact)
@@ -426,17 +459,22 @@ def open_adapter(
     account: str = "clinic",
     transport: httpx.AsyncBaseTransport | None = None,
     key: ApiKey | None = None,
+    profile: Profile | None = None,
+    limits: Limits | None = None,
     timeout_seconds: float = 5.0,
-    **limits: Any,
 ) -> Carepatron:
     """The adapter over a sandbox; call it inside a running loop."""
-    profile = a_profile(timeout_seconds=timeout_seconds, **limits)
-    return Carepatron(CarepatronClient(f"{url}/v1", account, key or ApiKey(KEY, None), profile, transport=transport), profile)
+    chosen = profile or a_profile(requests={"timeout_seconds": timeout_seconds})
+    root = f"{url}/v1/providers/{account}"
+    client = PlatformClient(root, key or ApiKey(KEY, None), chosen, target="carepatron", transport=transport, limits=limits)
+    return Carepatron(client, chosen)
 
 
-def a_profile(**changes: Any) -> Profile:
-    """The shipped profile with other limits."""
-    return replace(load_profile(PACKAGE), **changes)
+def a_profile(package: str = PACKAGE, **changes: Any) -> Profile:
+    """The shipped profile; a table given as a dict changes only what it names."""
+    profile = load_profile(package)
+    tables = {name: getattr(profile, name).model_copy(update=value) for name, value in changes.items() if isinstance(value, dict)}
+    return profile.model_copy(update={**changes, **tables})
 
 
 def _free_port() -> int:

@@ -8,8 +8,11 @@ import pytest
 from services.carepatron_writer import app
 from services.carepatron_writer.app import destination_of, open_platforms
 from services.carepatron_writer.platforms import profile as profiles
-from services.carepatron_writer.platforms.carepatron.client import ApiKey, checked_url
-from services.carepatron_writer.platforms.profile import load_profile
+from services.carepatron_writer.platforms.accounts import account_profile
+from services.carepatron_writer.platforms.http import ApiKey
+from services.carepatron_writer.platforms.http import checked_url as check
+from services.carepatron_writer.platforms.profile import Effect, load_profile
+from services.carepatron_writer.settings import AccountSettings
 from shared.errors import Misconfigured
 from shared.providers import Clinic, Destination, Directory
 from tests.contract.writing_fakes import PACKAGE, a_key, a_patient, patient_record
@@ -18,18 +21,31 @@ from tests.contract.writing_fakes import PACKAGE, a_key, a_patient, patient_reco
 def test_the_shipped_profile_never_reaches_the_patient() -> None:
     profile = load_profile(PACKAGE)
 
-    assert not profile.may_email_client
+    assert profile.allowed_effects == {Effect.READ, Effect.WRITE_PATIENT, Effect.WRITE_DOCUMENT, Effect.WITHDRAW}
     assert (profile.capabilities.share, profile.capabilities.evidence) == (False, "modelled")
-    assert profile.timeout_seconds <= 20
+    assert profile.requests.timeout_seconds <= 20
+
+
+def test_an_account_may_narrow_the_rate_and_allow_mail_but_nothing_that_is_never_done() -> None:
+    profile = account_profile(load_profile(PACKAGE), AccountSettings(requests_per_minute=90, allowed_effects=("email_client",)))
+
+    assert [(one.requests, one.seconds) for one in profile.windows] == [(90, 60)]
+    assert Effect.EMAIL_CLIENT in profile.allowed_effects
+    for never in ("share", "merge", "delete", "other"):
+        with pytest.raises(Misconfigured):
+            account_profile(profile, AccountSettings(allowed_effects=(never,)))
 
 
 @pytest.mark.parametrize(
     ("written", "instead", "named"),
     [
-        ("merge_clients = false", "merge_clients = true", "merge_clients"),
-        ("timeout_seconds = 15.0", "timeout_seconds = 60.0", "timeout_seconds"),
-        ("write = true", "", "incomplete"),
-        ("[limits]", "[limits", "incomplete"),
+        ('"withdraw"]', '"withdraw", "merge"]', "merge is never done"),
+        ("timeout_seconds = 15.0", "timeout_seconds = 60.0", "requests.timeout_seconds"),
+        ("write_documents = true", "", "features.write_documents"),
+        ("[retry]", "[retry", "cannot be read"),
+        ('"parked contact_archived"', '"parked somewhere"', "errors.rules"),
+        ('upload = ["put_document"]', 'upload = ["put_file"]', "put_file is named but not described"),
+        ("in_flight = 32", "in_flight = 32\nburst = 3", "requests.burst"),
     ],
 )
 def test_a_profile_that_cannot_be_kept_is_refused(
@@ -48,14 +64,14 @@ def test_a_profile_that_cannot_be_kept_is_refused(
 )
 def test_an_address_that_would_give_the_key_away_is_refused(url: str) -> None:
     with pytest.raises(Misconfigured) as caught:
-        checked_url(url)
+        check(url, "X_BASE_URL")
 
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["https://example.org/api/", "http://127.0.0.1:8090/v1", "http://localhost:1", "http://[::1]:1"])
 def test_an_address_may_be_https_or_on_this_machine(url: str) -> None:
-    assert url.rstrip("/") == checked_url(url)
+    assert url.rstrip("/") == check(url, "X_BASE_URL")
 
 
 @pytest.mark.parametrize("text", ["", None, "with\nline", "é"])

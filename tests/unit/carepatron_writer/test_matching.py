@@ -40,10 +40,11 @@ def test_how_alike_two_people_are(said: dict[str, Any], expected: str) -> None:
         ([], None),
         ([_client(firstName="Bob")], None),
         ([_client(email="ann@example.org")], "x"),
-        ([_client()], False),
-        ([_client(email="ann@example.org", id="1"), _client(email="ann@example.org", id="2")], False),
+        ([_client()], [("x", ("name",), ())]),
+        ([_client(email="other@example.org", dateOfBirth="1970-10-03")], [("x", ("name", "birth_date"), ("email",))]),
+        ([_client(email="ann@example.org", id="1"), _client(email="ann@example.org", id="2")], [(one, ("name", "email"), ()) for one in "12"]),
         ([_client(firstName="Bob", externalReferences=[reference("key")]), _client()], "x"),
-        ([_client(id="1", externalReferences=[reference("key")]), _client(id="2", externalReferences=[reference("key")])], False),
+        ([_client(id="1", externalReferences=[reference("key")]), _client(id="2", externalReferences=[reference("key")])], [(one, ("name",), ()) for one in "12"]),
         ([_client(status="merged", id="1", externalReferences=[reference("key")])], "1"),
         (
             [
@@ -55,8 +56,24 @@ def test_how_alike_two_people_are(said: dict[str, Any], expected: str) -> None:
         ([_client(status="merged")], None),
     ],
 )
-def test_exactly_one_full_match_is_linked(clients: list[dict[str, Any]], expected: str | bool | None) -> None:
-    assert expected == choose(CARD, clients)
+def test_exactly_one_full_match_is_linked(clients: list[dict[str, Any]], expected: str | list[Any] | None) -> None:
+    found = choose(CARD, clients)
+
+    shown = [(one.external_id, one.agrees, one.differs) for one in found] if isinstance(found, tuple) else found
+    assert expected == shown
+
+
+def test_a_person_may_say_that_it_is_none_of_those_alike() -> None:
+    assert choose(CARD, [_client()], is_new=True) is None
+    assert choose(CARD, [_client(externalReferences=[reference("key")])], is_new=True) == "x"
+
+
+def test_an_email_that_was_never_set_is_known_again_by_its_mark() -> None:
+    made = {**new_contact(CARD, may_email=False), "id": "1"}
+
+    assert made["email"] is None
+    assert likeness(a_card("other", first_name="Ann", last_name="Lee", email="Ann@Example.org"), made) == "same"
+    assert likeness(a_card("other", first_name="Ann", last_name="Lee", email="x@example.org"), made) == "maybe"
 
 
 def test_our_facts_replace_ours_and_nobody_elses() -> None:

@@ -3,33 +3,45 @@
 import asyncio
 import re
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 import orjson
 
-from services.carepatron_writer.platforms.carepatron.answers import Retry
-from services.carepatron_writer.platforms.carepatron.client import CarepatronClient, Reply
-from services.carepatron_writer.platforms.carepatron.matching import changed_contact, choose, fold, new_contact, reference
+from services.carepatron_writer.platforms.carepatron.matching import changed_contact, choose, email_reference, fold, new_contact, reference
+from services.carepatron_writer.platforms.http import PlatformClient, Reply, Retry
 from services.carepatron_writer.platforms.port import (
     Answer,
     Capabilities,
     Card,
     Created,
+    Drift,
     Parked,
+    ReadBack,
     Rejected,
     StoredDocument,
     Unchanged,
     Updated,
     Upload,
 )
-from services.carepatron_writer.platforms.profile import Profile
+from services.carepatron_writer.platforms.profile import Effect, Profile
 from shared.identity import digest
 from shared.outcomes import Reason
 
 ROUNDS = 5  # tries against somebody who changes the same client
+GONE = 410
+PAGE = 100
+MAX_LISTED = 100_000
+SYSTEM = "urn:healthrecords:document-id"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The clinic has made one client of two; `into` is the one that stayed, where the platform tells."""
+
+    into: str | None
 
 
 class Carepatron:
@@ -37,60 +49,87 @@ class Carepatron:
 
     name = "carepatron"
 
-    def __init__(self, client: CarepatronClient, profile: Profile) -> None:
+    def __init__(self, client: PlatformClient, profile: Profile) -> None:
         self._client = client
         self._profile = profile
+        self._may_email = Effect.EMAIL_CLIENT in profile.allowed_effects
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def capabilities(self) -> Capabilities:
         """As the profile says."""
         return self._profile.capabilities
 
+    async def admit(self) -> None:
+        """Whether there is room for a write soon."""
+        self._client.limits.check("put_document")
+
     async def aclose(self) -> None:
         """Close connections."""
         await self._client.aclose()
 
-    async def upsert_patient(self, card: Card, external_id: str | None) -> Answer:
+    async def probe(self) -> tuple[Drift, ...]:
+        """Whether the key opens the account, and whether searching answers as described."""
+        found = []
+        for operation, wanted in (("secure_ping", "status"), ("search_contacts", "items")):
+            body = {"anyOf": [{"externalReference": reference("probe")}], "limit": 1} if operation == "search_contacts" else None
+            reply = await self._client.call(operation, json=body)
+            if reply.meaning is not None or wanted not in reply.body:
+                found.append(Drift(f"operations.{operation}", f"200 with {wanted}", str(reply.said.status)))
+        return tuple(found)
+
+    async def upsert_patient(self, card: Card, external_id: str | None, *, is_new: bool = False) -> Answer:
         """Find the client by id, else by our reference, else by name and e-mail; change it only where it differs, else create it."""
         async with AsyncExitStack() as stack:
             # two records of one person at the same time must not become two clients: one at a time for a name, and for an e-mail
             for key in sorted({fold(one) for one in (f"{card.first_name} {card.last_name}", card.email) if one}):
                 await stack.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
+            followed: set[str] = set()
             for _ in range(ROUNDS):
-                is_found = external_id is None
                 if external_id is None:
-                    found = choose(card, await self._search(card))
+                    found = choose(card, await self._search(card), is_new=is_new)
                     if found is None:
                         return await self._create(card)
-                    if found is False:
-                        return Rejected(Reason.POSSIBLE_DUPLICATE)
+                    if not isinstance(found, str):
+                        return Parked(Reason.POSSIBLE_DUPLICATE, candidates=found)
                     external_id = found
                 answer = await self._change(card, external_id)
-                is_merged = isinstance(answer, Rejected) and answer.reason is Reason.CONTACT_MERGED
-                if answer is not None and (is_found or not is_merged):
+                if isinstance(answer, Merged):  # by the clinic: follow it, once to each
+                    if answer.into is None or answer.into in followed:
+                        return Parked(Reason.CONTACT_MERGED)
+                    followed.add(answer.into)
+                    external_id = answer.into
+                elif answer is not None:
                     return answer
-                external_id = None  # gone, merged or changed under us: look again
+                else:
+                    external_id = None  # gone, or changed under us: look again
         raise self._client.outage(Retry.UNSENT, "the client keeps changing", is_write=False)
 
     async def find_patient(self, patient_key: str) -> str | None:
-        """The client with our reference; None when there is none, or several."""
+        """The client with our reference, or the one it was merged into; None when there is none, or several."""
         found = await self._found([{"externalReference": reference(patient_key)}])
         living = [one for one in found if one.get("status") != "merged"]
-        return self._id_in(living[0]) if len(living) == 1 else None
+        if living or len(found) != 1:
+            return self._id_in(living[0]) if len(living) == 1 else None
+        into, followed = found[0].get("mergedInto"), set[str]()
+        while isinstance(into, str) and into not in followed and len(followed) < ROUNDS:
+            followed.add(into)
+            reply = await self._client.call("get_contact", {"contact": into})
+            if reply.meaning is None:
+                return into
+            into = reply.body.get("mergedInto") if reply.said.status == GONE else None
+        return None
 
     async def put_document(self, patient_external_id: str, upload: Upload) -> Answer:
         """PUT by reference and version."""
-        if upload.media_type not in self._profile.media_types:
+        if upload.media_type not in self._profile.content.media_types:
             return Rejected(Reason.UNSUPPORTED_MEDIA_TYPE, "content")
-        if len(upload.content) > self._profile.max_bytes:
+        if len(upload.content) > self._profile.content.max_bytes:
             return Rejected(Reason.CONTENT_TOO_LARGE, "content")
         boundary = f"hr-{upload.sha256}"
         head, tail = _form(metadata_of(upload), upload.media_type, boundary)
         reply = await self._client.call(
             "put_document",
-            "PUT",
-            _document_path(patient_external_id, upload.document_id),
-            is_write=True,
+            {"contact": patient_external_id, "document": upload.document_id},
             parts=(head, upload.content, tail),
             headers={"content-type": f"multipart/form-data; boundary={boundary}"},
         )
@@ -99,7 +138,7 @@ class Carepatron:
         if reply.body.get("sourceVersion") != upload.version or reply.body.get("sha256") != upload.sha256:
             raise self._client.outage(Retry.UNKNOWN, "answer about something else", is_write=True)
         external_id = self._id_in(reply.body)
-        if reply.result == "unchanged":
+        if reply.headers.get("x-result") == "unchanged":
             return Unchanged(external_id)
         return Created(external_id) if reply.said.status == 201 else Updated(external_id)
 
@@ -107,9 +146,7 @@ class Carepatron:
         """POST …/withdraw. A document that the platform never had needs no taking back."""
         reply = await self._client.call(
             "withdraw_document",
-            "POST",
-            f"{_document_path(patient_external_id, document_id)}/withdraw",
-            is_write=True,
+            {"contact": patient_external_id, "document": document_id},
             json={"reason": "withdrawn-by-source", "sourceVersion": version},
         )
         if reply.said.status == 404 and reply.said.where == "/externalId":
@@ -117,57 +154,98 @@ class Carepatron:
         if reply.meaning is not None:
             return self._refused(reply)
         external_id = self._id_in(reply.body)
-        return Unchanged(external_id) if reply.result == "unchanged" else Updated(external_id)
+        return Unchanged(external_id) if reply.headers.get("x-result") == "unchanged" else Updated(external_id)
 
     async def find_document(self, patient_external_id: str, document_id: str, compared_with: Upload | None) -> StoredDocument | None:
         """GET by reference; None also when the client is gone: the write that follows says so."""
-        reply = await self._client.call("get_document", "GET", _document_path(patient_external_id, document_id), is_write=False)
+        reply = await self._client.call("get_document", {"contact": patient_external_id, "document": document_id})
         if reply.meaning is not None:
             return None
-        body, version, count = reply.body, reply.body.get("sourceVersion"), reply.body.get("versionCount")
+        wanted = None if compared_with is None else metadata_of(compared_with)
+        return self._stored(reply.body, is_same=wanted is not None and all(reply.body.get(name) == value for name, value in wanted.items()))
+
+    async def read_back(self, patient_external_id: str, document_id: str) -> ReadBack | None:
+        """GET the record, then the bytes."""
+        stored = await self.find_document(patient_external_id, document_id, None)
+        if stored is None:
+            return None
+        reply = await self._client.call("get_content", {"contact": patient_external_id, "document": document_id})
+        if reply.meaning is not None:
+            return None
+        return ReadBack(stored.external_id, stored.version, digest(reply.data), len(reply.data), stored.is_withdrawn)
+
+    async def list_documents(self, patient_external_id: str) -> list[StoredDocument]:
+        """GET …/documents, page by page; those of others are left out."""
+        found: list[StoredDocument] = []
+        for offset in range(0, MAX_LISTED, PAGE):
+            reply = await self._client.call(
+                "list_documents",
+                {"contact": patient_external_id},
+                params={"includeWithdrawn": "true", "limit": str(PAGE), "offset": str(offset)},
+            )
+            items = reply.body.get("items")
+            if reply.said.status in (404, GONE):
+                return []
+            if reply.meaning is not None or not isinstance(items, list):
+                raise self._client.outage(Retry.UNKNOWN, f"list answered {reply.said.status}", is_write=False)
+            found += [self._stored(one, is_same=False) for one in items if isinstance(one, dict) and one.get("externalSystem") == SYSTEM]
+            if len(items) < PAGE:
+                break
+        return found
+
+    def _stored(self, body: dict[str, Any], *, is_same: bool) -> StoredDocument:
+        version, count = body.get("sourceVersion"), body.get("versionCount")
         if not isinstance(version, str) or not isinstance(count, int):
             raise self._client.outage(Retry.UNKNOWN, "broken answer", is_write=False)
-        is_same = compared_with is not None and all(body.get(name) == value for name, value in metadata_of(compared_with).items())
-        return StoredDocument(self._id_in(body), version, count, bool(body.get("isWithdrawn")), is_same)
+        return StoredDocument(
+            self._id_in(body), version, count, bool(body.get("isWithdrawn")), is_same, str(body.get("externalId")), body.get("sha256")
+        )
 
     async def _search(self, card: Card) -> list[dict[str, Any]]:
         """Everybody who may be this patient; e-mails and names travel in the body, never in a URL."""
         criteria: list[dict[str, Any]] = [{"externalReference": reference(card.patient_key)}]
         if card.email:
-            criteria.append({"email": card.email})
+            criteria += [{"email": card.email}, {"externalReference": email_reference(card.email)}]
         return await self._found([*criteria, {"firstName": card.first_name, "lastName": card.last_name}])
 
     async def _found(self, criteria: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        reply = await self._client.call("search_contacts", "POST", "/contacts/search", is_write=False, json={"anyOf": criteria})
+        reply = await self._client.call("search_contacts", json={"anyOf": criteria})
         items = reply.body.get("items")
         if reply.meaning is not None or not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
             raise self._client.outage(Retry.TARGET_DOWN, f"search answered {reply.said.status}", is_write=False)
         return items
 
     async def _create(self, card: Card) -> Answer:
-        body = new_contact(card)
+        body = new_contact(card, may_email=self._may_email)
         key = f"{card.patient_key}-{digest(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))[:16]}"
-        headers = {self._profile.idempotency_header: f'"{key}"'}
-        reply = await self._client.call("create_contact", "POST", "/contacts", is_write=True, json=body, headers=headers)
-        return Created(self._id_in(reply.body)) if reply.meaning is None else self._refused(reply)
-
-    async def _change(self, card: Card, external_id: str) -> Answer | None:
-        """Bring a known client up to date; None when it is gone or was changed by somebody else meanwhile."""
-        path = f"/contacts/{quote(external_id, safe='')}"
-        reply = await self._client.call("get_contact", "GET", path, is_write=False)
-        if reply.said.status == 404:
-            return None
+        idempotency = self._profile.idempotency
+        headers = {idempotency.header: f'"{key}"'} if idempotency else {}
+        effects = (Effect.EMAIL_CLIENT,) if body["email"] else ()
+        reply = await self._client.call("create_contact", json=body, headers=headers, effects=effects)
         if reply.meaning is not None:
             return self._refused(reply)
-        if reply.body.get("status") == "archived":
-            return Rejected(Reason.CONTACT_ARCHIVED)
+        return Created(self._id_in(reply.body), ("email_not_set",) if card.email and not body["email"] else ())
+
+    async def _change(self, card: Card, external_id: str) -> "Answer | Merged | None":
+        """Bring a known client up to date; None when it is gone or was changed by somebody else meanwhile."""
+        reply = await self._client.call("get_contact", {"contact": external_id})
+        if reply.said.status == 404:
+            return None
+        if reply.said.status == GONE:
+            into = reply.body.get("mergedInto")
+            return Merged(into if isinstance(into, str) and _ID.fullmatch(into) else None)
+        if reply.meaning is not None:
+            return self._refused(reply)
         stored = reply.body
-        wanted, warnings = changed_contact(card, stored, may_email=self._profile.may_email_client)
+        if stored.get("status") == "archived":
+            return Parked(Reason.CONTACT_ARCHIVED)
+        wanted, warnings = changed_contact(card, stored, may_email=self._may_email)
         if all(stored.get(name) == value or not (stored.get(name) or value) for name, value in wanted.items()):  # absent is empty
             return Unchanged(external_id, warnings)
+        effects = (Effect.EMAIL_CLIENT,) if wanted.get("email") != stored.get("email") else ()
         headers = {"if-match": reply.etag or "*"}
-        reply = await self._client.call("replace_contact", "PUT", path, is_write=True, json=wanted, headers=headers)
-        if reply.said.status == 412:
+        reply = await self._client.call("replace_contact", {"contact": external_id}, json=wanted, headers=headers, effects=effects)
+        if reply.meaning is Retry.AGAIN:
             return None
         return Updated(external_id, warnings) if reply.meaning is None else self._refused(reply)
 
@@ -191,7 +269,7 @@ def metadata_of(upload: Upload) -> dict[str, Any]:
     """The metadata of the contract."""
     return {
         "externalId": upload.document_id,
-        "externalSystem": "urn:healthrecords:document-id",
+        "externalSystem": SYSTEM,
         "sourceVersion": upload.version,
         "type": upload.type,
         "typeCoding": upload.type_coding,
@@ -207,10 +285,6 @@ def metadata_of(upload: Upload) -> dict[str, Any]:
         "summary": {"dietary": list(upload.dietary), "abnormal": list(upload.abnormal)},
         "visibility": "staff",
     }
-
-
-def _document_path(contact_id: str, document_id: str) -> str:
-    return f"/contacts/{quote(contact_id, safe='')}/documents/{quote(document_id, safe='')}"
 
 
 def _form(metadata: dict[str, Any], media_type: str, boundary: str) -> tuple[bytes, bytes]:

@@ -4,9 +4,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from services.carepatron_writer.platforms.port import Card
+from services.carepatron_writer.platforms.port import Candidate, Card
+from shared.identity import digest
 
 SYSTEM = "urn:healthrecords:patient-key"
+EMAIL_SYSTEM = "urn:healthrecords:email-sha256"  # finds a client by an e-mail that we must not set: the platform would write to it
 CREATED = "healthrecordsCreated"  # custom field: whether we created the client
 RECORD = "recordKey"  # in an entry of a list: the record that it came from
 SCALARS = ("firstName", "lastName", "phoneNumber", "dateOfBirth")
@@ -15,35 +17,52 @@ Likeness = Literal["same", "maybe", "other"]
 Body = Mapping[str, Any]
 
 
-def choose(card: Card, candidates: Sequence[Body]) -> str | Literal[False] | None:
-    """The id of the one client who is this patient; None when there is nobody, False when a person has to decide.
+def choose(card: Card, clients: Sequence[Body], *, is_new: bool = False) -> str | tuple[Candidate, ...] | None:
+    """The id of the one client who is this patient; None when there is nobody, candidates when a person has to decide.
 
     Our reference settles it. Else name and e-mail must agree, and the birth date where both have one; a client who agrees in part
-    may be the same person.
+    may be the same person. `is_new`: a person has said that it is none of them.
     """
-    marked = [one for one in candidates if reference(card.patient_key) in one.get("externalReferences", ())]
+    marked = [one for one in clients if reference(card.patient_key) in one.get("externalReferences", ())]
     living = [one for one in marked if one.get("status") != "merged"]
     if marked:  # one that was merged away is named too: the platform then says so
-        return str((living or marked)[0]["id"]) if len(living) <= 1 else False
-    likenesses = [(likeness(card, one), str(one["id"])) for one in candidates if one.get("status") != "merged"]
-    same = [key for like, key in likenesses if like == "same"]
+        return str((living or marked)[0]["id"]) if len(living) <= 1 else tuple(candidate(card, one) for one in living)
+    if is_new:
+        return None
+    alike = [(likeness(card, one), one) for one in clients if one.get("status") != "merged"]
+    same = [one for like, one in alike if like == "same"]
     if len(same) == 1:
-        return same[0]
-    return False if same or any(like == "maybe" for like, _ in likenesses) else None
+        return str(same[0]["id"])
+    return tuple(candidate(card, one) for like, one in alike if like != "other") or None
 
 
 def likeness(card: Card, other: Body) -> Likeness:
     """How a client compares with a patient."""
-    is_named = fold(f"{card.first_name} {card.last_name}") == fold(f"{other.get('firstName')} {other.get('lastName')}")
-    born, email = other.get("dateOfBirth"), other.get("email")
-    is_mailed = bool(card.email and email) and fold(card.email or "") == fold(email or "")
-    is_born_alike = bool(card.birth_date and born) and card.birth_date == born
-    is_born_otherwise = bool(card.birth_date and born) and card.birth_date != born
-    if is_named and is_mailed and not is_born_otherwise:
+    found = compare(card, other)
+    is_named, is_mailed = found["name"] is True, found["email"] is True
+    if is_named and is_mailed and found["birth_date"] is not False:
         return "same"
-    if is_named and (is_mailed or not is_born_otherwise):
+    if is_named and (is_mailed or found["birth_date"] is not False):
         return "maybe"
-    return "maybe" if is_mailed and is_born_alike else "other"
+    return "maybe" if is_mailed and found["birth_date"] is True else "other"
+
+
+def compare(card: Card, other: Body) -> dict[str, bool | None]:
+    """Field by field: the same, another, or None where one of the two does not say."""
+    born, email, phone = other.get("dateOfBirth"), other.get("email"), other.get("phoneNumber")
+    return {
+        "name": fold(f"{card.first_name} {card.last_name}") == fold(f"{other.get('firstName')} {other.get('lastName')}"),
+        "birth_date": card.birth_date == born if card.birth_date and born else None,
+        "email": _is_mailed_alike(card.email, email, other) if card.email else None,
+        "phone": _digits(card.phone) == _digits(phone) if card.phone and phone else None,
+    }
+
+
+def candidate(card: Card, other: Body) -> Candidate:
+    """What a person sees of somebody who may be the patient: which fields agree and which differ."""
+    found = compare(card, other)
+    agrees = tuple(name for name, like in found.items() if like is True)
+    return Candidate(str(other["id"]), agrees, tuple(name for name, like in found.items() if like is False))
 
 
 def fold(text: str) -> str:
@@ -52,22 +71,43 @@ def fold(text: str) -> str:
     return " ".join("".join(one for one in plain if not unicodedata.combining(one)).split())
 
 
+def _is_mailed_alike(ours: str, theirs: str | None, other: Body) -> bool | None:
+    marks = [one["value"] for one in other.get("externalReferences") or () if one.get("system") == EMAIL_SYSTEM]
+    if not theirs and not marks:
+        return None
+    return fold(ours) == fold(theirs or "") or email_reference(ours)["value"] in marks
+
+
+def _digits(text: str) -> str:
+    """A telephone number for comparison: the last nine digits, where country codes do not disturb."""
+    return "".join(one for one in text if one.isdigit())[-9:]
+
+
 def reference(patient_key: str) -> dict[str, str]:
     """Our reference on a client."""
     return {"system": SYSTEM, "value": patient_key}
 
 
-def new_contact(card: Card) -> dict[str, Any]:
-    """A client for a patient whom the platform does not know."""
+def email_reference(email: str) -> dict[str, str]:
+    """A mark on a client by which the same e-mail is known again, without the e-mail."""
+    return {"system": EMAIL_SYSTEM, "value": digest(fold(email).encode())}
+
+
+def _references(card: Card) -> list[dict[str, str]]:
+    return [reference(card.patient_key), *([email_reference(card.email)] if card.email else [])]
+
+
+def new_contact(card: Card, *, may_email: bool = True) -> dict[str, Any]:
+    """A client for a patient whom the platform does not know. Without the e-mail where the platform would write to it."""
     return {
         "isClient": True,
         "firstName": card.first_name,
         "lastName": card.last_name,
-        "email": card.email,
+        "email": card.email if may_email else None,
         "phoneNumber": card.phone,
         "dateOfBirth": card.birth_date,
         "tags": [],
-        "externalReferences": [reference(card.patient_key)],
+        "externalReferences": _references(card),
         "medicalHistory": _own(card, card.medical_history),
         "dietaryPreferences": _own(card, card.dietary_preferences),
         "nutritionChanges": _own(card, card.nutrition_changes),
@@ -97,8 +137,7 @@ def changed_contact(card: Card, stored: Body, *, may_email: bool) -> tuple[dict[
             body["email"] = stored.get("email")
             warnings = ("email_not_changed",)
     references = list(stored.get("externalReferences") or ())
-    ours = reference(card.patient_key)
-    body["externalReferences"] = references if ours in references else [*references, ours]
+    body["externalReferences"] = references + [one for one in _references(card) if one not in references]
     body["customFields"] = dict(stored.get("customFields") or {})
     for name in ("medicalHistory", "dietaryPreferences", "nutritionChanges"):
         body[name] = _joined(stored.get(name) or (), wanted[name], card.patient_key)

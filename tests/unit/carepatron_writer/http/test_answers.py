@@ -7,20 +7,21 @@ import aiohttp
 import httpx
 import pytest
 
-from services.carepatron_writer.platforms.carepatron.answers import (
-    CODES,
+from services.carepatron_writer.platforms.http.answers import (
     ERRORS,
     STATUSES,
+    Meanings,
     Retry,
     Said,
-    classify,
     classify_error,
     outage,
     said,
+    wish_seconds,
 )
-from services.carepatron_writer.platforms.carepatron.answers import retry_after as read_retry_after
 from services.carepatron_writer.platforms.port import Conflict, OutcomeUnknown, Parked, Rejected, Stale
+from services.carepatron_writer.platforms.profile import Retry as Wishes
 from shared.outcomes import Reason
+from tests.contract.writing_fakes import a_profile
 
 NOW = 1_793_600_000.0
 TABLE: list[tuple[int, str | None, object]] = [
@@ -36,12 +37,13 @@ TABLE: list[tuple[int, str | None, object]] = [
     (404, None, Parked(Reason.CONTACT_MISSING)),
     (405, None, Rejected(Reason.PLATFORM_REJECTED)),
     (408, None, Retry.UNKNOWN),
-    (409, None, Retry.UNKNOWN),
+    (409, None, Retry.AGAIN),
     (409, "stale-version", Stale()),
     (409, "version-conflict", Conflict()),
-    (409, "contact-archived", Rejected(Reason.CONTACT_ARCHIVED)),
-    (410, "contact-merged", Rejected(Reason.CONTACT_MERGED)),
-    (412, None, Retry.UNKNOWN),
+    (409, "contact-archived", Parked(Reason.CONTACT_ARCHIVED)),
+    (410, None, Parked(Reason.CONTACT_MERGED)),
+    (410, "contact-merged", Parked(Reason.CONTACT_MERGED)),
+    (412, None, Retry.AGAIN),
     (413, None, Rejected(Reason.CONTENT_TOO_LARGE)),
     (415, None, Rejected(Reason.UNSUPPORTED_MEDIA_TYPE)),
     (418, None, Rejected(Reason.PLATFORM_REJECTED)),
@@ -59,14 +61,14 @@ TABLE: list[tuple[int, str | None, object]] = [
 
 @pytest.mark.parametrize(("status", "code", "meaning"), TABLE)
 def test_each_status_means_one_thing(status: int, code: str | None, meaning: object) -> None:
-    assert meaning == classify(Said(status, code))
+    assert meaning == Meanings(a_profile()).of(Said(status, code))
 
 
 def test_the_list_is_whole() -> None:
     listed = {(status, code) for status, code, _ in TABLE}
 
     assert set(STATUSES) <= {status for status, _ in listed}
-    assert set(CODES) <= listed
+    assert {(one.status, one.code) for one in a_profile().errors.rules} <= listed
 
 
 def _caused(error: BaseException, cause: BaseException) -> BaseException:
@@ -137,7 +139,31 @@ def test_every_network_error_of_httpx_is_caught() -> None:
     ],
 )
 def test_a_wish_to_wait_in_any_form(written: str | None, seconds: float | None) -> None:
-    assert seconds == read_retry_after(written, now=NOW, cap_seconds=300)
+    headers = {} if written is None else {"Retry-After": written}
+
+    assert seconds == wish_seconds(headers, Wishes(default_seconds=5, cap_seconds=300), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("headers", "forms", "seconds"),
+    [
+        ({"X-Wait": "1500"}, ("milliseconds",), 1.5),
+        ({"Retry-After": "soon", "X-Wait": "9"}, ("seconds",), 9),  # the first that makes sense
+        ({"X-Wait": "9"}, ("http_date",), None),
+        ({"X-Wait": formatdate(NOW + 9, usegmt=True)}, ("seconds",), None),
+    ],
+)
+def test_a_profile_says_where_and_how_a_wish_is_written(headers: dict[str, str], forms: tuple[str, ...], seconds: float | None) -> None:
+    wishes = Wishes.model_validate({"headers": ("Retry-After", "X-Wait"), "forms": forms, "default_seconds": 5, "cap_seconds": 300})
+
+    assert seconds == wish_seconds(headers, wishes, now=NOW)
+
+
+def test_a_code_may_mean_later_where_the_status_does_not() -> None:
+    meanings = Meanings(a_profile(retry={"codes": ("TOO_MANY_REQUESTS",)}))
+
+    assert meanings.of(Said(200, "TOO_MANY_REQUESTS")) is Retry.LIMITED
+    assert meanings.of(Said(200, "INVALID")) == Rejected(Reason.PLATFORM_REJECTED)
 
 
 def test_an_unknown_outcome_concerns_writes_only() -> None:
@@ -147,14 +173,31 @@ def test_an_unknown_outcome_concerns_writes_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("envelope", "body", "expected"),
     [
-        ({"code": "stale-version", "errors": [{"pointer": "/title"}]}, Said(409, "stale-version", "/title")),
-        ({"code": "Peanut allergy of Ann", "errors": [{"pointer": "Ann Lee"}]}, Said(409)),
-        ({"code": 7, "errors": "x"}, Said(409)),
-        ([], Said(409)),
-        (None, Said(409)),
+        ("problem_json", {"code": "stale-version", "errors": [{"pointer": "/title"}]}, Said(409, "stale-version", "/title")),
+        ("problem_json", {"code": "Peanut allergy of Ann", "errors": [{"pointer": "Ann Lee"}]}, Said(409)),
+        ("problem_json", {"code": 7, "errors": "x"}, Said(409)),
+        ("problem_json", [], Said(409)),
+        ("problem_json", None, Said(409)),
+        (
+            "operation_outcome",
+            {
+                "resourceType": "OperationOutcome",
+                "issue": [{"code": "conflict", "expression": ["Patient.name[0]"], "diagnostics": "Ann Lee"}],
+            },
+            Said(409, "conflict", "Patient.name[0]"),
+        ),
+        (
+            "operation_outcome",
+            {"resourceType": "OperationOutcome", "issue": [{"code": "invalid", "diagnostics": "HAPI-1094: Patient/Ann Lee"}]},
+            Said(409, "HAPI-1094"),
+        ),
+        ("operation_outcome", {"resourceType": "Patient", "issue": [{"code": "x"}]}, Said(409)),
+        ("graphql", {"errors": [{"message": "Ann Lee", "extensions": {"code": "TOO_MANY_REQUESTS"}}]}, Said(409, "TOO_MANY_REQUESTS")),
+        ("graphql", {"errors": [{"message": "Ann Lee"}]}, Said(409)),
+        ("plain", {"code": "x"}, Said(409)),
     ],
 )
-def test_only_codes_and_places_are_taken_over(body: object, expected: Said) -> None:
-    assert expected == said(409, body)
+def test_only_codes_and_places_are_taken_over(envelope: str, body: object, expected: Said) -> None:
+    assert expected == said(409, body, envelope)
