@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
+from services.carepatron_writer.settings import AccountSettings
 from shared.events import Event, EventType
 from shared.outcomes import PLAYBOOK, Action, Reason, Status
 from shared.settings import PlatformSettings
@@ -23,6 +24,7 @@ def configuration() -> str:
     for name in SERVICES:
         settings = import_module(f"services.{name}.settings").Settings
         parts.append(_settings_table(name, settings, str(settings.model_config["env_prefix"])))
+    parts.append(_settings_table("the account of each destination (prefix: the destination's id)", AccountSettings, "CAREPATRON_"))
     return "\n".join(parts)
 
 

@@ -24,14 +24,16 @@ class Action(StrEnum):
     WRITE_DOCUMENT = "write_document"  # bring a document to the platform
     WITHDRAW_DOCUMENT = "withdraw_document"  # take a document back at the platform
     MERGE_PATIENT = "merge_patient"  # a provider says that two records are one person
+    SYNC = "sync"  # send again what a patient, a document or a filter stands for
 
 
 class Status(StrEnum):
-    """What became of it. Not terminal: received, normalized; everything else ends the event's way."""
+    """What became of it. Not terminal: received, normalized, requested; everything else ends the event's way."""
 
     RECEIVED = "received"  # passed on by ingest
     DUPLICATE = "duplicate"  # the same bytes were received before; not passed on
     NORMALIZED = "normalized"  # passed on by the normalizer
+    REQUESTED = "requested"  # a resync was carried out; what it sent again has outcomes of its own
     CREATED = "created"  # new on the platform
     UPDATED = "updated"  # a newer version is on the platform
     UNCHANGED = "unchanged"  # the platform has exactly this already
@@ -42,7 +44,7 @@ class Status(StrEnum):
     FAILED = "failed"  # our own defect; bytes kept
 
 
-TERMINAL: frozenset[Status] = frozenset(Status) - {Status.RECEIVED, Status.NORMALIZED}
+TERMINAL: frozenset[Status] = frozenset(Status) - {Status.RECEIVED, Status.NORMALIZED, Status.REQUESTED}
 
 
 class Owner(StrEnum):
@@ -90,6 +92,7 @@ class Reason(StrEnum):
     PATIENT_NOT_ENROLLED = "patient_not_enrolled"
     # writer: the platform
     POSSIBLE_DUPLICATE = "possible_duplicate"
+    LEFT_OUT_BY_CLINIC = "left_out_by_clinic"
     CONTACT_MERGED = "contact_merged"
     CONTACT_ARCHIVED = "contact_archived"
     CONTACT_MISSING = "contact_missing"
@@ -98,6 +101,9 @@ class Reason(StrEnum):
     PLATFORM_FORBIDDEN = "platform_forbidden"
     PLATFORM_QUOTA = "platform_quota"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    READ_BACK_DIFFERS = "read_back_differs"
+    HANDOVER_NEEDED = "handover_needed"
+    WITHDRAWAL_BY_HAND = "withdrawal_by_hand"
     # anywhere
     DEFECT = "defect"
 
@@ -183,7 +189,14 @@ PLAYBOOK: dict[Reason, Play] = {
         Owner.CLINIC, "The patient is not enrolled at the clinic.", "Enrol the patient; what was received comes in then."
     ),
     Reason.POSSIBLE_DUPLICATE: Play(
-        Owner.CLINIC, "The platform has a client who may be this patient.", "Decide whether they are the same person, then release it."
+        Owner.CLINIC,
+        "The platform has a client who may be this patient.",
+        "Decide with `healthcare-records reviews`; what waits comes in then.",
+    ),
+    Reason.LEFT_OUT_BY_CLINIC: Play(
+        Owner.NOBODY,
+        "Somebody decided that this patient does not go to the platform.",
+        "Change the decision with `healthcare-records reviews`.",
     ),
     Reason.CONTACT_MERGED: Play(
         Owner.CLINIC, "The client was merged into another one.", "Check the client, link it again, then release it."
@@ -201,6 +214,21 @@ PLAYBOOK: dict[Reason, Play] = {
     ),
     Reason.PLATFORM_QUOTA: Play(Owner.CLINIC, "The platform's storage is full.", "Free or buy storage, then release it."),
     Reason.UNSUPPORTED_MEDIA_TYPE: Play(Owner.DEVELOPERS, "The platform does not take this kind of file.", "Add a rendering for it."),
+    Reason.HANDOVER_NEEDED: Play(
+        Owner.CLINIC,
+        "This platform takes no documents from other systems.",
+        "Make a package with `healthcare-records handover` and import it on the platform.",
+    ),
+    Reason.WITHDRAWAL_BY_HAND: Play(
+        Owner.CLINIC,
+        "The source took the document back, and the platform cannot do that for us.",
+        "Open the document on the platform and mark or hide it there by hand.",
+    ),
+    Reason.READ_BACK_DIFFERS: Play(
+        Owner.OPERATIONS,
+        "The platform gives out something else than what was written.",
+        "Look at the document there, then run `healthcare-records repair`.",
+    ),
     Reason.DEFECT: Play(
         Owner.DEVELOPERS, "A defect of ours stopped this event.", "See the log line with the same document id; replay after the fix."
     ),

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from shared import topics
-from shared.outcomes import Stage
+from shared.outcomes import Stage, Status
 
 NAMED_AT_MOST = 10_000  # what is missing beyond this is counted, not named
 
@@ -193,7 +193,7 @@ def equations(counted: Sequence[Counted], sums: Mapping[str, HopSums], open_item
 
 def _ended(name: str, stage: Stage, counted: Sequence[Counted]) -> Equation:
     """Every item of a stage was passed on or has ended there."""
-    own = [one for one in counted if one.stage == stage]
+    own = [one for one in counted if one.stage == stage and one.status != Status.REQUESTED]  # a request is no document
     terms: dict[str, int] = {}
     for one in own:
         label = "quarantined" if one.status in ("rejected", "failed") and stage is Stage.INGEST else one.status

@@ -52,7 +52,7 @@ async def wire(service: Service, settings: Settings) -> None:
     await producer.start()
     engine = DeliveryEngine(
         stage=Stage.WRITER,
-        handler=write_documents(ledger, platforms, ContentStore.open(platform.content_url)),
+        handler=write_documents(ledger, platforms, ContentStore.open(platform.content_url), read_back_share=settings.read_back_share),
         recorder=OutcomeRecorder(producer, stage=Stage.WRITER),
         settings=settings,
         target_of=destination_of,

@@ -22,8 +22,8 @@ from services.carepatron_writer.platforms.port import (
     Updated,
     Upload,
 )
-from services.carepatron_writer.rendering import change_entry, clean
-from shared.canonical.models import Patient
+from services.carepatron_writer.rendering import change_entry, clean, upload_of
+from shared.canonical.models import HealthcareDocument, Patient
 from shared.identity import digest
 from shared.outcomes import Reason, Status
 
@@ -45,6 +45,8 @@ class Offer:
     digest: str
     place: str  # coordinates of the record
     is_withdrawal: bool = False
+    is_replayed: bool = False
+    clinic_id: str | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -72,6 +74,15 @@ class Link:
     external_id: str | None = None
     status: Status | None = None
     refusal: Refusal | None = None
+    repairs: int = 0  # how often it was written again under one version of its source
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person has said about a patient and a platform. `moving`: it is being carried out, the writer keeps off."""
+
+    kind: Literal["moving", "link", "create", "leave"]
+    external_id: str | None = None  # of the client, for `link`
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,11 @@ def _decide_document(link: Link, offer: Offer) -> Verdict:
     return Verdict.UNCHANGED if link.digest == offer.digest else Verdict.CONFLICT
 
 
+def repaired(version: str, repairs: int) -> str:
+    """The version for the platform: after a repair a little higher, so that the platform takes it, below every later version."""
+    return f"{version}.r{repairs:04d}" if repairs else version
+
+
 def settle(answer: Answer, offer: Offer, earlier: Link | None) -> Settlement:
     """What a platform's answer makes of a claim. `earlier` is a try whose answer never came: if it was this record's, so is its effect."""
     match answer:
@@ -171,9 +187,15 @@ def digest_of_card(card: Card) -> str:
     return digest(orjson.dumps(card, option=orjson.OPT_SORT_KEYS))
 
 
-def digest_of_upload(upload: Upload) -> str:
-    """Digest of a document's facts and bytes; the version stands beside it."""
-    return digest(orjson.dumps([getattr(upload, name) for name in _FACTS], option=orjson.OPT_SORT_KEYS))
+def digest_of_document(document: HealthcareDocument) -> str:
+    """Digest of what a document says on a platform: its facts, all its words, its files. The version stands beside it.
+
+    Made before anything is rendered: what the platform has already costs no rendering.
+    """
+    upload = upload_of(document, "", None, None)
+    said = [getattr(upload, name) for name in _FACTS]
+    files = [(one.media_type, one.sha256) for one in document.content.attachments]
+    return digest(orjson.dumps([said, files], option=orjson.OPT_SORT_KEYS))
 
 
 def card_of(patient: Patient) -> Card | None:

@@ -7,17 +7,17 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from services.carepatron_writer.core import Offer, Settlement, card_of, digest_of_card, digest_of_upload
+from services.carepatron_writer.core import Offer, Refusal, Settlement, card_of, digest_of_card, digest_of_document
 from services.carepatron_writer.links import Ledger
-from services.carepatron_writer.platforms.port import Platform
+from services.carepatron_writer.platforms.port import Platform, Upload
 from services.carepatron_writer.rendering import choose_file, is_readable, platform_version, upload_of
-from services.carepatron_writer.writing import Withdrawal, Writing
+from services.carepatron_writer.writing import Payload, Prepare, Withdrawal, Writing
 from shared.canonical.models import HealthcareDocument, Patient
 from shared.content_store import ContentMissing, reference_to
 from shared.delivery.records import Handler, Record
 from shared.events import Event, EventType, read_event
 from shared.identity import digest
-from shared.outcomes import Action, Done, Facts, Outcome, Outcomes, Reason, Rejected, Status, Unchanged
+from shared.outcomes import Action, Done, Facts, Outcome, Outcomes, Reason, Rejected, Skipped, Status, Unchanged
 
 
 class Content(Protocol):
@@ -36,9 +36,9 @@ class _Refused(Exception):
         self.where = where
 
 
-def write_documents(ledger: Ledger, platforms: Mapping[str, Platform], content: Content) -> Handler:
+def write_documents(ledger: Ledger, platforms: Mapping[str, Platform], content: Content, *, read_back_share: float = 0.0) -> Handler:
     """Handle one normalized record; `platforms` by destination id."""
-    writings = {key: Writing(ledger, platform) for key, platform in platforms.items()}
+    writings = {key: Writing(ledger, platform, read_back_share=read_back_share) for key, platform in platforms.items()}
 
     async def on_document_normalized(record: Record) -> Outcomes:
         event = read_event(record.headers, record.value, default_type="", fallback_id=record.place)
@@ -70,7 +70,7 @@ def write_documents(ledger: Ledger, platforms: Mapping[str, Platform], content: 
         if str(patient.id) != patient_key or card is None:
             raise _Refused(Reason.MALFORMED_ENVELOPE, "ce_subject") if card else _Refused(Reason.PATIENT_UNIDENTIFIED, "name")
         offer = _offer(event, record, digest_of_card(card), patient_key)
-        return outcome_of(await writings[offer.destination_id].write(offer, card), facts)
+        return outcome_of(await writings[offer.destination_id].write(offer, _ready(card)), facts)
 
     async def _write_document(event: Event, record: Record, facts: Facts, patient_key: str) -> Outcome:
         document_id = _uuid(event.documentid, "ce_documentid")
@@ -78,7 +78,7 @@ def write_documents(ledger: Ledger, platforms: Mapping[str, Platform], content: 
         if event.syncaction == "withdraw":
             withdrawal = Withdrawal(document_id, platform_version(version))
             offer = _offer(event, record, digest(b"withdraw"), patient_key, document_id)
-            return outcome_of(await writings[offer.destination_id].write(offer, withdrawal), facts)
+            return outcome_of(await writings[offer.destination_id].write(offer, _ready(withdrawal)), facts)
         try:
             document = HealthcareDocument.model_validate_json(await _data(event))
         except ValidationError as error:
@@ -86,16 +86,28 @@ def write_documents(ledger: Ledger, platforms: Mapping[str, Platform], content: 
         if str(document.id) != document_id:
             raise _Refused(Reason.MALFORMED_ENVELOPE, "ce_documentid")
         capabilities = platforms[event.destinationid or ""].capabilities()
-        file = choose_file(document, capabilities.media_types)
-        data = await _file(file.sha256) if file and file.sha256 else None
-        if data is None and document.content.attachments and not is_readable(document):
-            raise _Refused(Reason.UNSUPPORTED_MEDIA_TYPE, "content.attachments[0]")
-        upload = upload_of(document, version, file, data)
-        if len(upload.content) > capabilities.max_bytes:
-            raise _Refused(Reason.CONTENT_TOO_LARGE, "content")
-        offer = _offer(event, record, digest_of_upload(upload), patient_key, document_id)
-        known = replace(facts, document_type=upload.type, sha256=upload.sha256, size=len(upload.content))
-        return outcome_of(await writings[offer.destination_id].write(offer, upload), known)
+        offer = _offer(event, record, digest_of_document(document), patient_key, document_id)
+        made = facts
+
+        async def prepare() -> Upload | Refusal:
+            nonlocal made
+            if not capabilities.write_documents:
+                return Refusal(Reason.HANDOVER_NEEDED)
+            file = choose_file(document, capabilities.media_types)
+            try:
+                data = await _file(file.sha256) if file and file.sha256 else None
+            except _Refused as refusal:
+                return Refusal(refusal.reason, refusal.where)
+            if data is None and document.content.attachments and not is_readable(document):
+                return Refusal(Reason.UNSUPPORTED_MEDIA_TYPE, "content.attachments[0]")
+            upload = upload_of(document, version, file, data)
+            if len(upload.content) > capabilities.max_bytes:
+                return Refusal(Reason.CONTENT_TOO_LARGE, "content")
+            made = replace(facts, sha256=upload.sha256, size=len(upload.content))
+            return upload
+
+        settlement = await writings[offer.destination_id].write(offer, prepare)
+        return outcome_of(settlement, replace(made, document_type=str(document.type)))
 
     async def _data(event: Event) -> bytes:
         """The event's data, fetched where it is large."""
@@ -135,6 +147,8 @@ def facts_of(event: Event) -> Facts:
 def outcome_of(settlement: Settlement, facts: Facts) -> Outcome:
     """The outcome that a settlement stands for."""
     known = replace(facts, external_id=settlement.external_id, warnings=settlement.warnings)
+    if settlement.refusal is not None and settlement.status is Status.SKIPPED:
+        return Skipped(settlement.refusal.reason, known)
     if settlement.refusal is not None:
         return Rejected(settlement.refusal.reason, settlement.refusal.where, known)
     return Unchanged(known) if settlement.status is Status.UNCHANGED else Done(settlement.status, known)
@@ -151,7 +165,18 @@ def _offer(event: Event, record: Record, content_digest: str, patient_key: str, 
         digest=content_digest,
         place=record.place,
         is_withdrawal=document_id is not None and event.syncaction == "withdraw",
+        is_replayed=event.replayid is not None,
+        clinic_id=event.clinicid,
     )
+
+
+def _ready(payload: Payload) -> Prepare:
+    """A payload that is made already."""
+
+    async def prepare() -> Payload:
+        return payload
+
+    return prepare
 
 
 def _uuid(text: str | None, where: str) -> str:

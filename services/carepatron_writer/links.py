@@ -14,10 +14,13 @@ settles changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from services.carepatron_writer.core import Link, Offer, Refusal, Settlement
+import orjson
+
+from services.carepatron_writer.core import Decision, Link, Offer, Refusal, Settlement
+from services.carepatron_writer.platforms.port import Candidate
 from shared.delivery import CoalescingWriter
 from shared.outcomes import Reason, Status
 from shared.postgres import guarded, load_queries
@@ -27,11 +30,12 @@ SQL = load_queries("services.carepatron_writer")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The link of an offer, and of its patient: what the platform calls it, or why it was refused."""
+    """The link of an offer, and of its patient: what the platform calls it, why it was refused, what a person has decided."""
 
     link: Link | None
     patient_external_id: str | None
     patient_refusal: Refusal | None
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,9 @@ class Ledger(Protocol):
     async def forget_patient(self, destination_id: str, patient_key: str, external_id: str) -> None:
         """The platform no longer knows this client."""
 
+    async def ask_person(self, destination_id: str, patient_key: str, clinic_id: str | None, candidates: Sequence[Candidate]) -> None:
+        """Somebody has to say whether one of these clients is the patient."""
+
 
 class PostgresLedger:
     """The ledger in PostgreSQL."""
@@ -100,6 +107,12 @@ class PostgresLedger:
         """Seldom, so a statement of its own."""
         async with guarded():
             await self._pool.execute(SQL["forget_patient"], destination_id, patient_key, external_id)
+
+    async def ask_person(self, destination_id: str, patient_key: str, clinic_id: str | None, candidates: Sequence[Candidate]) -> None:
+        """Seldom, so a statement of its own."""
+        shown = orjson.dumps([asdict(one) for one in candidates]).decode()
+        async with guarded():
+            await self._pool.execute(SQL["ask_person"], destination_id, patient_key, clinic_id, shown)
 
     async def aclose(self) -> None:
         """Write what is waiting."""
@@ -169,9 +182,11 @@ def _known(row: Any) -> Known:
             external_id=row["external_id"],
             status=Status(row["status"]) if row["status"] else None,
             refusal=_refusal(row["reason"], row["refused_at"]),
+            repairs=row["repairs"],
         )
     refusal = _refusal(row["patient_reason"], row["patient_refused_at"]) if row["patient_state"] == "refused" else None
-    return Known(link, row["patient_external_id"], refusal)
+    decision = Decision(row["decision"], row["chosen"]) if row["decision"] not in (None, "open") else None
+    return Known(link, row["patient_external_id"], refusal, decision)
 
 
 def _refusal(reason: str | None, where: str | None) -> Refusal | None:

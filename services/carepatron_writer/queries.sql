@@ -1,10 +1,12 @@
 -- name: read_links
--- The link of each offer, and what the platform calls its patient.
-SELECT o.number, l.state, l.source_version, l.digest, l.external_id, l.status, l.reason, l.refused_at, l.place, l.revision,
-       p.external_id AS patient_external_id, p.state AS patient_state, p.reason AS patient_reason, p.refused_at AS patient_refused_at
+-- The link of each offer, what the platform calls its patient, and what a person has decided about the patient.
+SELECT o.number, l.state, l.source_version, l.digest, l.external_id, l.status, l.reason, l.refused_at, l.place, l.revision, l.repairs,
+       p.external_id AS patient_external_id, p.state AS patient_state, p.reason AS patient_reason, p.refused_at AS patient_refused_at,
+       r.state AS decision, r.external_id AS chosen
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[]) WITH ORDINALITY AS o (destination_id, kind, our_id, patient_key, number)
 LEFT JOIN platform_links l ON l.destination_id = o.destination_id AND l.kind = o.kind AND l.our_id = o.our_id
 LEFT JOIN platform_links p ON p.destination_id = o.destination_id AND p.kind = 'patient' AND p.our_id = o.patient_key
+LEFT JOIN platform_reviews r ON r.destination_id = o.destination_id AND r.patient_key = o.patient_key
 ORDER BY o.number;
 
 -- name: claim_links
@@ -41,3 +43,51 @@ WHERE l.external_id IS DISTINCT FROM excluded.external_id;
 -- The platform no longer knows this client: the next snapshot looks for it again.
 UPDATE platform_links SET external_id = NULL, state = 'waiting', revision = revision + 1, updated_at = now()
 WHERE destination_id = $1 AND kind = 'patient' AND our_id = $2 AND external_id = $3;
+
+-- name: ask_person
+-- A question for a person. One that was answered is asked again: the answer did not settle it.
+INSERT INTO platform_reviews AS r (destination_id, patient_key, clinic_id, candidates, state)
+VALUES ($1, $2, $3, $4::jsonb, 'open')
+ON CONFLICT (destination_id, patient_key) DO UPDATE
+SET candidates = excluded.candidates, state = 'open', external_id = NULL,
+    asked_at = CASE WHEN r.state = 'open' THEN r.asked_at ELSE now() END
+WHERE r.state <> 'moving' AND (r.state <> 'open' OR r.candidates <> excluded.candidates);
+
+-- name: list_reviews
+-- Questions and answers, the oldest open question first.
+SELECT r.destination_id, r.patient_key, r.clinic_id, r.candidates, r.state, r.external_id, r.asked_at,
+       (SELECT count(*) FROM platform_links l WHERE l.destination_id = r.destination_id AND l.patient_key = r.patient_key
+        AND l.kind = 'document' AND l.state = 'refused') AS documents_waiting
+FROM platform_reviews r
+WHERE ($1::text IS NULL OR r.state = $1) AND ($2::uuid IS NULL OR r.patient_key = $2) AND ($3::text IS NULL OR r.destination_id = $3)
+ORDER BY (r.state IN ('open', 'moving')) DESC, r.asked_at
+LIMIT $4;
+
+-- name: list_decisions
+-- Every decision about a patient, the first one first.
+SELECT decision, external_id, decided_by, decided_at FROM platform_decisions
+WHERE destination_id = $1 AND patient_key = $2 ORDER BY id;
+
+-- name: begin_decision
+-- Compare and set: while it moves, the writer leaves the patient alone.
+UPDATE platform_reviews SET state = 'moving' WHERE destination_id = $1 AND patient_key = $2 AND state = $3 RETURNING true;
+
+-- name: end_decision
+-- The answer.
+UPDATE platform_reviews SET state = $3, external_id = $4 WHERE destination_id = $1 AND patient_key = $2 AND state = 'moving';
+
+-- name: keep_decision
+-- The history of answers; nothing is removed from it.
+INSERT INTO platform_decisions (destination_id, patient_key, decision, external_id, decided_by) VALUES ($1, $2, $3, $4, $5);
+
+-- name: read_patient_links
+-- Everything that was written for a patient.
+SELECT kind, our_id, external_id, source_version, digest, state, place, revision, repairs
+FROM platform_links WHERE destination_id = $1 AND patient_key = $2 ORDER BY kind, our_id;
+
+-- name: loosen_links
+-- What was written for a patient counts as never written; an offer on its way loses its compare-and-set.
+UPDATE platform_links
+SET state = 'waiting', external_id = CASE WHEN kind = 'patient' THEN $3 END, digest = '', status = NULL, reason = NULL, refused_at = NULL,
+    place = '', source_version = CASE WHEN kind = 'patient' THEN '' ELSE source_version END, revision = revision + 1, updated_at = now()
+WHERE destination_id = $1 AND patient_key = $2;

@@ -14,6 +14,7 @@ class Settings(ServiceSettings):
     model_config = settings_config("CAREPATRON_WRITER_")
 
     ledger_connections: int = Field(default=6, description="connections to PostgreSQL for the ledger")
+    read_back_share: float = Field(default=0.01, ge=0, le=1, description="part of all writes that is read back and compared, by chance")
 
 
 class AccountSettings(BaseSettings):

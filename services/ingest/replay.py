@@ -65,10 +65,12 @@ class ReplayReport:
         }
 
 
-async def replay(selection: Selection, bootstrap: list[str], pool: Any, sender: Sender | None) -> ReplayReport:
+async def replay(
+    selection: Selection, bootstrap: list[str], pool: Any, sender: Sender | None, *, replay_id: str | None = None
+) -> ReplayReport:
     """Send the selected documents again; without a sender only count them. Raises Unavailable: what was sent by then stays sent,
     and repeating the replay changes nothing."""
-    report = ReplayReport(str(uuid.uuid4()))
+    report = ReplayReport(replay_id or str(uuid.uuid4()))
     waiting: list[tuple[str, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]] = []
     async for record in _selected(selection, bootstrap, pool, report):
         event = again(record, report.replay_id)

@@ -14,7 +14,7 @@ from shared.delivery.room import Room
 from shared.delivery.schedule import Schedule
 from shared.errors import Unavailable
 from shared.logs import defect_of, get_logger
-from shared.outcomes import Failed, Outcome, Outcomes, Rejected, Stage
+from shared.outcomes import PLAYBOOK, Failed, Outcome, Outcomes, Owner, Rejected, Stage
 
 OUTAGE_LINE_SECONDS = 1.0
 
@@ -94,10 +94,12 @@ class Work:
             self._gate.succeed(lane, outcomes)
         refused = failed = 0
         for one in outcomes:
-            kind = type(one)
-            if kind is Rejected or kind is Failed:
+            if isinstance(one, Rejected):
+                refused += PLAYBOOK[one.reason].owner is not Owner.CLINIC  # what waits for a person is no sign of a defect
+                self._log_refusal(record, one, lane.attempt)
+            elif isinstance(one, Failed):
                 refused += 1
-                failed += kind is Failed
+                failed += 1
                 self._log_refusal(record, one, lane.attempt)
         self.meters.note(outcomes, self._clock() - lane.began)
         if partition.is_dropped:  # while this was in flight: its next owner does it again

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from uuid import UUID
 
 import httpx
 
-from services.carepatron_writer.core import Link, Offer, State
+from services.carepatron_writer.core import Decision, Link, Offer, State
 from services.carepatron_writer.links import Claim, Known, Settled
 from services.carepatron_writer.platforms.carepatron.adapter import Carepatron
 from services.carepatron_writer.platforms.http import ApiKey, Limits, PlatformClient
@@ -347,13 +347,22 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str, str], Link] = {}
         self.fail_next: list[str] = []
+        self.questions: dict[tuple[str, str], list[Candidate]] = {}
+        self.decisions: dict[tuple[str, str], Decision] = {}
+
+    async def ask_person(self, destination_id: str, patient_key: str, clinic_id: str | None, candidates: Sequence[Candidate]) -> None:
+        """Keep the question."""
+        self._check("ask_person")
+        self.questions[destination_id, patient_key] = list(candidates)
+        self.decisions.pop((destination_id, patient_key), None)
 
     async def read(self, offer: Offer) -> Known:
         """The rows of a document and its patient."""
         self._check("read")
         patient = self.rows.get((offer.destination_id, "patient", offer.patient_key))
         refusal = patient.refusal if patient and patient.state == "refused" else None
-        return Known(self.rows.get(offer.key), patient.external_id if patient else None, refusal)
+        decision = self.decisions.get((offer.destination_id, offer.patient_key))
+        return Known(self.rows.get(offer.key), patient.external_id if patient else None, refusal, decision)
 
     async def claim(self, claim: Claim) -> bool:
         """Compare and set."""
@@ -361,8 +370,8 @@ class MemoryLedger:
         known, offer = self.rows.get(claim.offer.key), claim.offer
         if (known.revision if known else 0) != claim.seen:
             return False
-        external_id = known.external_id if known else None
-        self.rows[offer.key] = Link("sending", offer.version, offer.digest, offer.place, claim.seen + 1, external_id)
+        external_id, repairs = (known.external_id, known.repairs) if known else (None, 0)
+        self.rows[offer.key] = Link("sending", offer.version, offer.digest, offer.place, claim.seen + 1, external_id, repairs=repairs)
         return True
 
     async def settle(self, settled: Settled) -> None:
@@ -374,7 +383,8 @@ class MemoryLedger:
         external_id = (end.external_id if end else None) or known.external_id
         state: State = end.state if end else "waiting"
         status, refusal = (end.status, end.refusal) if end else (None, None)
-        self.rows[offer.key] = Link(state, offer.version, offer.digest, offer.place, settled.seen + 1, external_id, status, refusal)
+        changed = Link(state, offer.version, offer.digest, offer.place, settled.seen + 1, external_id, status, refusal, known.repairs)
+        self.rows[offer.key] = changed
 
     async def link_patient(self, destination_id: str, patient_key: str, external_id: str) -> None:
         """Remember."""

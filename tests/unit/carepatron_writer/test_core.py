@@ -6,11 +6,31 @@ from typing import Any
 
 import pytest
 
-from services.carepatron_writer.core import Link, Offer, Refusal, Verdict, card_of, decide, digest_of_card, digest_of_upload, settle
+from services.carepatron_writer.core import (
+    Link,
+    Offer,
+    Refusal,
+    Verdict,
+    card_of,
+    decide,
+    digest_of_card,
+    digest_of_document,
+    repaired,
+    settle,
+)
 from services.carepatron_writer.platforms.port import Answer, Conflict, Created, Parked, Rejected, Stale, Unchanged, Updated
-from shared.canonical.elements import Coding, ContactDetails, DietaryPreference, HistoryEntry, HumanName, NutritionChange, Telecom
+from shared.canonical.elements import (
+    Attachment,
+    Coding,
+    ContactDetails,
+    DietaryPreference,
+    HistoryEntry,
+    HumanName,
+    NutritionChange,
+    Telecom,
+)
 from shared.outcomes import Reason, Status
-from tests.contract.writing_fakes import a_key, a_patient, an_upload
+from tests.contract.writing_fakes import a_document, a_key, a_patient
 
 DOCUMENT = Offer("carepatron", "document", "d", "p", "v2", "digest", "t/0/7")
 PATIENT = replace(DOCUMENT, kind="patient", our_id="p")
@@ -156,9 +176,24 @@ def test_without_a_name_there_is_no_card(name: HumanName | None) -> None:
     assert card_of(a_patient(a_key(), name=name)) is None
 
 
-def test_facts_and_bytes_count_for_the_digest_and_the_version_does_not() -> None:
-    upload = an_upload()
+def test_facts_words_and_files_count_for_the_digest_and_the_version_does_not() -> None:
+    file = Attachment(media_type="application/pdf", sha256="a" * 64)
+    document = a_document(a_key(), attachments=[file])
+    changed = [
+        document.model_copy(update={"title": "Other"}),
+        document.model_copy(update={"content": replace(document.content, text="Other words.")}),
+        document.model_copy(update={"content": replace(document.content, attachments=[replace(file, sha256="b" * 64)])}),
+    ]
 
-    assert digest_of_upload(upload) == digest_of_upload(replace(upload, version="v9"))
-    assert digest_of_upload(upload) != digest_of_upload(replace(upload, title="Other"))
-    assert digest_of_upload(upload) != digest_of_upload(replace(upload, sha256="0" * 64))
+    assert digest_of_document(document) == digest_of_document(document.model_copy(update={"source_version": "v9"}))
+    assert len({digest_of_document(one) for one in (document, *changed)}) == 4
+
+
+def test_a_repaired_version_lies_between_its_own_and_the_next() -> None:
+    assert sorted(["v8.01", repaired("v7.02", 2), "v7.03", repaired("v7.02", 1), repaired("v7.02", 0)]) == [
+        "v7.02",
+        "v7.02.r0001",
+        "v7.02.r0002",
+        "v7.03",
+        "v8.01",
+    ]

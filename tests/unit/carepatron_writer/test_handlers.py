@@ -3,12 +3,15 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from services.carepatron_writer.core import Decision, Link, Offer
 from services.carepatron_writer.handlers import write_documents
 from services.carepatron_writer.links import Claim
-from services.carepatron_writer.platforms.port import OutcomeUnknown
+from services.carepatron_writer.platforms.port import OutcomeUnknown, Priority
+from services.carepatron_writer.writing import priority_of
 from shared.canonical.elements import Attachment, HumanName
 from shared.content_store import reference_to
 from shared.delivery.records import Record
@@ -176,7 +179,7 @@ def test_an_unknown_outcome_is_read_back_before_a_second_write() -> None:
 
     asyncio.run(run())
 
-    assert house.platform.calls == ["put_document", "find_document"]
+    assert house.platform.calls == ["put_document", "find_document", "read_back"]
 
 
 def test_a_request_that_was_surely_not_sent_needs_no_reading_back() -> None:
@@ -204,7 +207,7 @@ def test_while_reading_back_fails_nothing_is_written() -> None:
 
     asyncio.run(run())
 
-    assert house.platform.calls == ["put_document", "find_document", "find_document", "find_document"]
+    assert house.platform.calls == ["put_document", "find_document", "find_document", "find_document", "read_back"]
 
 
 def test_a_writer_that_was_overtaken_changes_nothing() -> None:
@@ -416,3 +419,98 @@ def test_an_unknown_outcome_reaches_the_lane_as_an_outage() -> None:
 
     with pytest.raises(OutcomeUnknown):
         asyncio.run(house.handle(PATIENT))
+
+
+def test_what_is_read_back_otherwise_after_an_unknown_outcome_is_said() -> None:
+    house = House()
+    document_id = str(DOCUMENT.id)
+
+    async def run() -> list[Outcome]:
+        await house.deliver(PATIENT)
+        house.platform.faults = ["lost"]
+        house.platform.spoilt[document_id] = b"something else"
+        return await house.deliver(FIRST)
+
+    assert _reasons(asyncio.run(run())) == [Reason.READ_BACK_DIFFERS]
+
+
+def test_a_share_of_all_writes_is_read_back() -> None:
+    house = House()
+    handler = write_documents(house.ledger, {"carepatron": house.platform}, house.content, read_back_share=1.0)
+
+    async def run() -> None:
+        for record in (PATIENT, FIRST, FIRST):
+            await handler(record)
+
+    asyncio.run(run())
+
+    assert house.platform.calls == ["upsert_patient", "put_document", "read_back"]
+
+
+def test_a_question_is_put_to_a_person_and_the_answer_is_kept_to() -> None:
+    house = House()
+    alike = a_patient(a_key(), name=HumanName(family=f"Marker-{KEY[:8]}", given=["Test"]))
+    other = patient_record(alike, offset=5)
+    waiting = document_record(a_document(str(alike.id)), offset=6)
+    place = ("carepatron", str(alike.id))
+
+    async def run() -> list[Outcome]:
+        await house.deliver(PATIENT)
+        first = await house.deliver(other, waiting)
+        question = house.ledger.questions[place]
+        house.ledger.decisions[place] = Decision("leave")
+        left = await house.deliver(other._replace(offset=7), waiting._replace(offset=8))
+        house.ledger.decisions[place] = Decision("moving")
+        with pytest.raises(Unavailable):
+            await house.handle(other._replace(offset=9))
+        house.ledger.decisions[place] = Decision("create")
+        made = await house.deliver(other._replace(offset=10), waiting._replace(offset=11))
+        assert [(one.agrees, one.differs) for one in question] == [(("name", "birth_date"), ())]
+        return [*first, *left, *made]
+
+    outcomes = asyncio.run(run())
+
+    assert _statuses(outcomes) == ["rejected", "rejected", "skipped", "skipped", "created", "created"]
+    assert len(house.platform.clients) == 2
+
+
+def test_a_patient_is_linked_to_the_client_that_a_person_chose() -> None:
+    house = House()
+    alike = a_patient(a_key(), name=HumanName(family=f"Marker-{KEY[:8]}", given=["Test"]))
+
+    async def run() -> list[Outcome]:
+        await house.deliver(PATIENT)
+        (chosen,) = house.platform.clients
+        await house.deliver(patient_record(alike, offset=5))
+        house.ledger.decisions["carepatron", str(alike.id)] = Decision("link", chosen)
+        return await house.deliver(patient_record(alike, offset=6), document_record(a_document(str(alike.id)), offset=7))
+
+    outcomes = asyncio.run(run())
+
+    assert _statuses(outcomes) == ["updated", "created"]
+    assert len(house.platform.clients) == 1
+
+
+@pytest.mark.parametrize(
+    ("link", "offer", "priority"),
+    [
+        (None, {}, Priority.LIVE),
+        ("doc-1", {}, Priority.LIVE_CORRECTION),
+        (None, {"is_replayed": True}, Priority.REPLAYED),
+        ("doc-1", {"is_replayed": True}, Priority.REPLAYED_CORRECTION),
+        ("client", {"kind": "patient"}, Priority.LIVE),
+    ],
+)
+def test_who_goes_first(link: str | None, offer: dict[str, Any], priority: Priority) -> None:
+    known = Link("applied", "v1", "digest", "t/0/1", 3, link) if link else None
+    given = {
+        "destination_id": "carepatron",
+        "kind": "document",
+        "our_id": "d",
+        "patient_key": "p",
+        "version": "v2",
+        "digest": "x",
+        "place": "t/0/7",
+    }
+
+    assert priority is priority_of(Offer(**{**given, **offer}), known)

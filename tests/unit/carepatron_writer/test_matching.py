@@ -42,9 +42,15 @@ def test_how_alike_two_people_are(said: dict[str, Any], expected: str) -> None:
         ([_client(email="ann@example.org")], "x"),
         ([_client()], [("x", ("name",), ())]),
         ([_client(email="other@example.org", dateOfBirth="1970-10-03")], [("x", ("name", "birth_date"), ("email",))]),
-        ([_client(email="ann@example.org", id="1"), _client(email="ann@example.org", id="2")], [(one, ("name", "email"), ()) for one in "12"]),
+        (
+            [_client(email="ann@example.org", id="1"), _client(email="ann@example.org", id="2")],
+            [(one, ("name", "email"), ()) for one in "12"],
+        ),
         ([_client(firstName="Bob", externalReferences=[reference("key")]), _client()], "x"),
-        ([_client(id="1", externalReferences=[reference("key")]), _client(id="2", externalReferences=[reference("key")])], [(one, ("name",), ()) for one in "12"]),
+        (
+            [_client(id="1", externalReferences=[reference("key")]), _client(id="2", externalReferences=[reference("key")])],
+            [(one, ("name",), ()) for one in "12"],
+        ),
         ([_client(status="merged", id="1", externalReferences=[reference("key")])], "1"),
         (
             [
