@@ -40,10 +40,12 @@ def run_command() -> None:
     import typer
 
     import services.audit.cli
+    import services.carepatron_writer.cli
     import services.ingest.cli
     import services.ingest.replay_cli
     import services.normalizer.cli
     import services.operations_cli
+    import services.verify_cli
     from deploy.local import cli as local
 
     app = typer.Typer(
@@ -58,6 +60,8 @@ def run_command() -> None:
     services.normalizer.cli.register(app)
     services.ingest.replay_cli.register(app)
     services.audit.cli.register(app)
+    services.verify_cli.register(app)
+    services.carepatron_writer.cli.register(app)
     services.operations_cli.register(app, SERVICES)
     app()
 

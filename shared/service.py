@@ -62,6 +62,11 @@ class Service:
 Build = Callable[[Service], Awaitable[None]]
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    return host in ("127.0.0.1", "::1", "localhost")
+
+
 class _Server(uvicorn.Server):
     """Uvicorn without its own signal handlers: the service decides when it stops."""
 

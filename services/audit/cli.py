@@ -27,10 +27,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of audit to the command line."""
+    """Add the commands of audit to the command line; `verify` is put together with the writer's in services/cli.py."""
     app.command("log")(log)
     app.command("status")(status)
-    app.command("verify")(verify_books)
     app.command("losses")(losses)
 
 
@@ -94,15 +93,11 @@ def status(as_json: JsonOption = False) -> None:
     raise typer.Exit(EXIT_TROUBLE if is_trouble else 0)
 
 
-def verify_books(as_json: JsonOption = False) -> None:
-    """Prove from Kafka's offsets and the log that every document is accounted for; names what is missing. Exit 1 when not."""
+def read_books() -> Books:
+    """The books as they stand now."""
     platform = PlatformSettings()
-    books = _run(verify(platform.database_url, platform.kafka_bootstrap_servers))
-    if as_json:
-        _print_json(books.as_dict())
-    else:
-        _show_books(books)
-    raise typer.Exit(0 if books.books_balanced else EXIT_TROUBLE)
+    books: Books = _run(verify(platform.database_url, platform.kafka_bootstrap_servers))
+    return books
 
 
 def losses(
@@ -170,6 +165,11 @@ def _show_status(found: dict[str, Any]) -> None:
         for one in found["lag"]:
             lag.add_row(one["group"], one["topic"], str(one["lag"]))
         console.print(lag, "")
+    for one in found["platforms"]:
+        limit = "no limit known" if one["writes_per_second"] is None else f"{one['writes_per_second'] * 60:.0f} writes a minute"
+        eta = "" if one["eta_seconds"] is None else f", {one['waiting']} waiting take about {_duration(one['eta_seconds'])}"
+        pause = f", paused for {one['paused_seconds']:.0f} s" if one["paused_seconds"] else ""
+        console.print(f"{one['destination_id']}: {limit}{eta}{pause}", highlight=False, markup=False)
     if found["counts"] is not None:
         counts = Table("stage", "status", box=None, pad_edge=False)
         counts.add_column("outcomes", justify="right")
@@ -181,7 +181,7 @@ def _show_status(found: dict[str, Any]) -> None:
         console.print(Text(one, "red"))
 
 
-def _show_books(books: Books) -> None:
+def show_books(books: Books) -> None:
     console = _console()
     table = Table("the books", box=None, pad_edge=False)
     table.add_column("", justify="right")
@@ -204,6 +204,13 @@ def _show_books(books: Books) -> None:
     if books.waiting_for_audit:
         console.print(f"{books.waiting_for_audit} outcomes wait to be read by audit", highlight=False)
     console.print(Text(books_line(books), "green" if books.books_balanced else "bold red"))
+
+
+def _duration(seconds: int) -> str:
+    """A length of time as people say it."""
+    if seconds < 90:
+        return f"{seconds} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _console() -> Console:

@@ -12,7 +12,7 @@ from services.audit.log_query import SQL
 from services.audit.verification import GROUP_OF, OUTCOME_GROUP
 from shared.errors import Unavailable
 from shared.postgres import guarded, open_pool
-from shared.topics import DESK_GROUP, QUARANTINED
+from shared.topics import DESK_GROUP, QUARANTINED, SYNC_GROUP, SYNC_REQUESTED, WRITER_GROUP
 
 SERVICES = {"ingest": "INGEST", "normalizer": "NORMALIZER", "writer": "CAREPATRON_WRITER", "audit": "AUDIT"}
 ASK_SECONDS = 3.0
@@ -21,14 +21,16 @@ ASK_SECONDS = 3.0
 async def read_status(database_url: str, bootstrap: list[str], environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Everything at once. What is away is named under `unavailable`; its part is None."""
     async with httpx.AsyncClient(timeout=ASK_SECONDS, trust_env=False) as client:
-        services, lag, store = await asyncio.gather(
+        services, limits, lag, store = await asyncio.gather(
             asyncio.gather(*(ask_ready(client, name, environ.get(f"{prefix}_HTTP_PORT")) for name, prefix in SERVICES.items())),
+            ask_limits(client, environ.get("CAREPATRON_WRITER_HTTP_PORT")),
             _or_error(read_lag(bootstrap)),
             _or_error(read_store(database_url)),
         )
     away = [str(one) for one in (lag, store) if isinstance(one, Unavailable)]
     return {
         "services": services,
+        "platforms": with_eta(limits, [] if isinstance(lag, Unavailable) else lag),
         "lag": None if isinstance(lag, Unavailable) else lag,
         "counts": None if isinstance(store, Unavailable) else store["counts"],
         "open_quarantine": None if isinstance(store, Unavailable) else store["open_quarantine"],
@@ -48,9 +50,31 @@ async def ask_ready(client: httpx.AsyncClient, name: str, port: str | None) -> d
     return {"service": name, "state": "ready" if answer.status_code == httpx.codes.OK else "not ready", "waiting_for": waiting}
 
 
+async def ask_limits(client: httpx.AsyncClient, port: str | None) -> list[dict[str, Any]]:
+    """What the writer says about the limits of each destination; nothing when it does not answer."""
+    if not port or not port.isdigit() or port == "0":
+        return []
+    try:
+        answer = await client.get(f"http://127.0.0.1:{port}/v1/limits")
+        return [one for one in answer.json()["items"] if isinstance(one, dict)] if answer.status_code == httpx.codes.OK else []
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return []
+
+
+def with_eta(limits: list[dict[str, Any]], lag: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How long what waits for the writer takes under each destination's limits, as if all of it were for that one (pure)."""
+    waiting = sum(one["lag"] for one in lag if one["group"] == WRITER_GROUP)
+    shown = []
+    for one in limits:
+        rate = one.get("writes_per_second")
+        eta = round(waiting / rate + one.get("paused_seconds", 0)) if rate else None
+        shown.append({**one, "waiting": waiting, "eta_seconds": eta})
+    return shown
+
+
 async def read_lag(bootstrap: list[str]) -> list[dict[str, Any]]:
     """Records between what each group has committed and the end, by group and topic."""
-    groups = {**GROUP_OF, **OUTCOME_GROUP, QUARANTINED.name: DESK_GROUP}
+    groups = {**GROUP_OF, **OUTCOME_GROUP, QUARANTINED.name: DESK_GROUP, SYNC_REQUESTED.name: SYNC_GROUP}
     found: dict[str, int] = {}
     for span in await read_spans(bootstrap, groups):
         found[span.topic] = found.get(span.topic, 0) + span.end - max(span.done, span.begin)

@@ -1,28 +1,26 @@
 """The wiring of the writer: ledger, one adapter for each destination, content store, producer, subscription."""
 
-import re
-from collections.abc import Callable, Mapping
-
 from faststream.kafka import KafkaBroker
 
+from services.carepatron_writer.destinations import open_platforms
 from services.carepatron_writer.handlers import write_documents
 from services.carepatron_writer.links import PostgresLedger
-from services.carepatron_writer.platforms.carepatron import open_carepatron
-from services.carepatron_writer.platforms.port import Platform
-from services.carepatron_writer.settings import AccountSettings, Settings
+from services.carepatron_writer.reviews import Reviews
+from services.carepatron_writer.reviews_api import writer_routes
+from services.carepatron_writer.settings import Settings
 from shared.content_store import ContentStore
 from shared.delivery import DeliveryEngine, OutcomeRecorder, Producer, Record, subscribe
-from shared.errors import Misconfigured
 from shared.events import read_headers
 from shared.kafka import check_topics
+from shared.logs import get_logger
 from shared.outcomes import Stage
 from shared.postgres import open_pool
 from shared.postgres.migrations import check_schema
-from shared.providers import Directory, load_directory
-from shared.service import Service, run_service
+from shared.providers import load_directory
+from shared.service import Service, is_loopback, run_service
 from shared.topics import NORMALIZED, WRITER_GROUP
 
-PLATFORMS: Mapping[str, Callable[[str, AccountSettings], Platform]] = {"carepatron": open_carepatron}
+log = get_logger(__name__)
 
 
 def serve() -> int:
@@ -65,23 +63,10 @@ async def wire(service: Service, settings: Settings) -> None:
         "delivery": lambda: engine.is_ready,
         "postgres": lambda: "postgres" not in engine.open_targets,
     }
-
-
-def open_platforms(directory: Directory) -> dict[str, Platform]:
-    """An adapter for each destination of each clinic. Raises Misconfigured for an unknown platform or an account given twice."""
-    opened: dict[str, Platform] = {}
-    for clinic in directory.clinics.values():
-        for destination in clinic.destinations:
-            if destination.platform not in PLATFORMS:
-                raise Misconfigured(f"clinics.toml: {destination.id}: platform {destination.platform} is none of {', '.join(PLATFORMS)}")
-            if destination.id in opened:
-                raise Misconfigured(f"clinics.toml: destination {destination.id} is there twice: each account has an id of its own")
-            prefix = re.sub(r"\W", "_", destination.id).upper() + "_"
-            account = AccountSettings(_env_prefix=prefix)  # a parameter of pydantic-settings
-            if not account.base_url:
-                raise Misconfigured(f"{prefix}BASE_URL must be set: where destination {destination.id} answers")
-            opened[destination.id] = PLATFORMS[destination.platform](destination.id, account)
-    return opened
+    if is_loopback(settings.http_host):
+        service.routes = [*writer_routes(Reviews(pool, platforms, producer), platforms)]
+    else:
+        log.warning("routes_off", why="no login yet: answered on this machine only", host=settings.http_host)
 
 
 def destination_of(record: Record) -> str | None:

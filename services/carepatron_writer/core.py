@@ -95,6 +95,7 @@ class Settlement:
     refusal: Refusal | None = None
     warnings: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()  # of a possible duplicate: a person decides
+    content_sha256: str | None = None  # of the bytes that the platform has now
 
 
 class Verdict(StrEnum):

@@ -162,6 +162,7 @@ class PostgresLedger:
                 [one.where if one else None for one in refusals],
                 [one.offer.place for one in ordered],
                 [one.seen + 1 for one in ordered],
+                [end.content_sha256 if end else None for end in ends],
             )
         return [None] * len(items)
 

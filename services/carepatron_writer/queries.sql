@@ -25,10 +25,11 @@ RETURNING destination_id, kind, our_id;
 -- Compare and set, like claim_links: a writer that was overtaken changes nothing.
 UPDATE platform_links l
 SET external_id = coalesce(o.external_id, l.external_id), source_version = o.source_version, digest = o.digest, state = o.state,
-    status = o.status, reason = o.reason, refused_at = o.refused_at, place = o.place, revision = o.revision, updated_at = now()
+    status = o.status, reason = o.reason, refused_at = o.refused_at, place = o.place, revision = o.revision,
+    content_sha256 = coalesce(o.content_sha256, l.content_sha256), updated_at = now()
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-  $11::text[], $12::bigint[])
-  AS o (destination_id, kind, our_id, external_id, source_version, digest, state, status, reason, refused_at, place, revision)
+  $11::text[], $12::bigint[], $13::text[])
+  AS o (destination_id, kind, our_id, external_id, source_version, digest, state, status, reason, refused_at, place, revision, content_sha256)
 WHERE l.destination_id = o.destination_id AND l.kind = o.kind AND l.our_id = o.our_id AND l.revision = o.revision - 1;
 
 -- name: link_patient
@@ -82,7 +83,7 @@ INSERT INTO platform_decisions (destination_id, patient_key, decision, external_
 
 -- name: read_patient_links
 -- Everything that was written for a patient.
-SELECT kind, our_id, external_id, source_version, digest, state, place, revision, repairs
+SELECT kind, our_id, external_id, source_version, digest, state, place, revision, repairs, content_sha256, updated_at
 FROM platform_links WHERE destination_id = $1 AND patient_key = $2 ORDER BY kind, our_id;
 
 -- name: loosen_links
@@ -91,3 +92,21 @@ UPDATE platform_links
 SET state = 'waiting', external_id = CASE WHEN kind = 'patient' THEN $3 END, digest = '', status = NULL, reason = NULL, refused_at = NULL,
     place = '', source_version = CASE WHEN kind = 'patient' THEN '' ELSE source_version END, revision = revision + 1, updated_at = now()
 WHERE destination_id = $1 AND patient_key = $2;
+
+-- name: read_written_patients
+-- Patients with something on a platform, for reading it back.
+SELECT DISTINCT l.destination_id, l.patient_key
+FROM platform_links l
+WHERE l.state IN ('applied', 'withdrawn')
+AND ($1::text IS NULL OR l.destination_id = $1) AND ($2::uuid IS NULL OR l.patient_key = $2)
+AND ($3::text IS NULL OR l.our_id IN (SELECT s.document_id FROM sync_log_v1 s WHERE s.provider = $3 AND s.document_id IS NOT NULL))
+AND ($4::timestamptz IS NULL OR l.updated_at >= $4) AND ($5::timestamptz IS NULL OR l.updated_at < $5)
+ORDER BY l.destination_id, l.patient_key;
+
+-- name: loosen_document
+-- A document counts as not written: the next offer of the same version is sent.
+UPDATE platform_links
+SET state = 'waiting', digest = '', status = NULL, reason = NULL, refused_at = NULL, place = '', revision = revision + 1,
+    repairs = repairs + $4, updated_at = now()
+WHERE destination_id = $1 AND kind = 'document' AND our_id = $2 AND revision = $3
+RETURNING true;

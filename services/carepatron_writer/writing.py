@@ -120,6 +120,8 @@ class Writing:
             await self._ledger.settle(Settled(offer, seen, None))
             raise Unavailable(offer.destination_id, "asked to wait", retry_after_seconds=answer.seconds, is_target_down=answer.is_for_all)
         settlement = settle(answer, offer, known.link if is_read_first else None)
+        if isinstance(payload, Upload) and settlement.state == "applied":
+            settlement = replace(settlement, content_sha256=payload.sha256)
         await self._ledger.settle(Settled(offer, seen, settlement))
         return settlement
 

@@ -200,6 +200,10 @@ class MemoryPlatform:
     async def aclose(self) -> None:
         """Nothing to close."""
 
+    def limits(self) -> dict[str, Any]:
+        """There are none."""
+        return {"writes_per_second": None, "paused_seconds": 0.0, "windows": []}
+
     async def admit(self) -> None:
         """There is always room."""
 
@@ -210,6 +214,16 @@ class MemoryPlatform:
     async def upsert_patient(self, card: Card, external_id: str | None, *, is_new: bool = False) -> Answer:
         """By id, then by our reference, then by name and e-mail."""
         return self._call("upsert_patient", lambda: self._upsert(card, external_id, is_new=is_new))
+
+    async def detach_patient(self, external_id: str, patient_key: str) -> Answer:
+        """The client stays, as somebody else's."""
+        self._begin("detach_patient")
+        client = self.clients.get(external_id)
+        if client is None or client.card.patient_key != patient_key:
+            return Unchanged()
+        client.card = replace(client.card, patient_key="", medical_history=(), dietary_preferences=(), nutrition_changes=())
+        self.effects.append(("contact", patient_key))
+        return Updated(external_id)
 
     async def find_patient(self, patient_key: str) -> str | None:
         """By our reference."""

@@ -27,3 +27,6 @@ CREATE INDEX platform_decisions_of_patient ON platform_decisions (destination_id
 
 -- how often a document was written again under the same version of its source, because the platform had something else
 ALTER TABLE platform_links ADD COLUMN repairs integer NOT NULL DEFAULT 0;
+
+-- digest of the bytes that the platform was given: what reading back is compared with
+ALTER TABLE platform_links ADD COLUMN content_sha256 text;

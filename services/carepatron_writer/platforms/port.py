@@ -195,6 +195,9 @@ class Platform(Protocol):
     def capabilities(self) -> Capabilities:
         """What this account can do."""
 
+    def limits(self) -> dict[str, Any]:
+        """Where this account stands: `writes_per_second` that replays may reach (None: no limit known), `paused_seconds`, `windows`."""
+
     async def admit(self) -> None:
         """Raise Unavailable when the platform's limits leave no room for a write of this priority soon; then nothing was sent."""
 
@@ -209,6 +212,9 @@ class Platform(Protocol):
 
         `is_new`: a person has decided that the patient is nobody whom the platform knows by name; our reference still counts.
         """
+
+    async def detach_patient(self, external_id: str, patient_key: str) -> Answer:
+        """Take our reference and what came from this record off a client that was the wrong one; the client itself stays."""
 
     async def find_document(self, patient_external_id: str, document_id: str, compared_with: Upload | None) -> StoredDocument | None:
         """What the platform's record of a document says; None also when the client is gone."""

@@ -5,7 +5,7 @@ import asyncio
 from starlette.requests import ClientDisconnect, Request
 
 from services.ingest.settings import Settings
-from services.ingest.sources.problems import RETRY_AFTER_SECONDS, Problem, unavailable
+from shared.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 
 BUFFERED_BYTES = 256 << 20  # bodies held at once, over all requests
 

@@ -15,7 +15,6 @@ from services.ingest.core import is_blank, named_patient
 from services.ingest.publishing import Publisher
 from services.ingest.settings import Settings
 from services.ingest.sources.bodies import Bodies
-from services.ingest.sources.problems import PRIVATE, RETRY_AFTER_SECONDS, Problem, unavailable
 from services.ingest.status import StatusSource
 from shared.content_store import digest_of
 from shared.errors import Unavailable
@@ -24,6 +23,7 @@ from shared.identity import NAMESPACE
 from shared.logs import get_logger
 from shared.metrics import HTTP_REQUESTS
 from shared.outcomes import Stage
+from shared.problems import PRIVATE, RETRY_AFTER_SECONDS, Problem, unavailable
 
 SUBMIT_PATH = "/v1/documents"
 STATUS_PATH = "/v1/documents/{id}"

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from services import verify_cli
 from services.audit.cli import register
 from services.audit.positions import Step
 from services.audit.sync_log import record_outcomes
@@ -19,6 +20,7 @@ from tests.integration.audit.conftest import made_outcome, opened, outcome_recor
 DOCUMENT = "0b0e7c1e-6a64-5f43-8f44-2f3f6c0a8b11"
 app = typer.Typer()
 register(app)
+verify_cli.register(app)
 runner = CliRunner()
 
 

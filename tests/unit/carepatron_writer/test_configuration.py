@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from services.carepatron_writer import app
-from services.carepatron_writer.app import destination_of, open_platforms
+from services.carepatron_writer import destinations
+from services.carepatron_writer.app import destination_of
+from services.carepatron_writer.destinations import open_platforms
 from services.carepatron_writer.platforms import profile as profiles
 from services.carepatron_writer.platforms.accounts import account_profile
 from services.carepatron_writer.platforms.http import ApiKey
@@ -82,7 +83,7 @@ def test_a_key_that_cannot_be_a_header_is_refused(text: str | None) -> None:
 
 def test_each_destination_has_an_account_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
-    monkeypatch.setitem(app.PLATFORMS, "carepatron", lambda key, account: seen.setdefault(key, account.base_url))
+    monkeypatch.setitem(destinations.PLATFORMS, "carepatron", lambda key, account: seen.setdefault(key, account.base_url))
     monkeypatch.setenv("CAREPATRON_BASE_URL", "https://one.example.org")
     monkeypatch.setenv("NORTH_CLINIC_BASE_URL", "https://two.example.org")
     clinics = {"a": Clinic(), "b": Clinic(destinations=(Destination(id="north-clinic"),))}

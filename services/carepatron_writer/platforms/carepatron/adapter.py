@@ -9,7 +9,15 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from services.carepatron_writer.platforms.carepatron.matching import changed_contact, choose, email_reference, fold, new_contact, reference
+from services.carepatron_writer.platforms.carepatron.matching import (
+    changed_contact,
+    choose,
+    detached_contact,
+    email_reference,
+    fold,
+    new_contact,
+    reference,
+)
 from services.carepatron_writer.platforms.http import PlatformClient, Reply, Retry
 from services.carepatron_writer.platforms.port import (
     Answer,
@@ -59,6 +67,10 @@ class Carepatron:
         """As the profile says."""
         return self._profile.capabilities
 
+    def limits(self) -> dict[str, Any]:
+        """Windows, and what is used of them."""
+        return self._client.limits.state(self._profile.content.upload)
+
     async def admit(self) -> None:
         """Whether there is room for a write soon."""
         self._client.limits.check("put_document")
@@ -102,6 +114,25 @@ class Carepatron:
                     return answer
                 else:
                     external_id = None  # gone, or changed under us: look again
+        raise self._client.outage(Retry.UNSENT, "the client keeps changing", is_write=False)
+
+    async def detach_patient(self, external_id: str, patient_key: str) -> Answer:
+        """GET, then PUT without what is marked as this record's."""
+        for _ in range(ROUNDS):
+            reply = await self._client.call("get_contact", {"contact": external_id})
+            if reply.said.status in (404, GONE):
+                return Unchanged()
+            if reply.meaning is not None:
+                return self._refused(reply)
+            wanted = detached_contact(patient_key, reply.body)
+            if all(reply.body.get(name) == value for name, value in wanted.items()):
+                return Unchanged(external_id)
+            headers = {"if-match": reply.etag or "*"}
+            reply = await self._client.call("replace_contact", {"contact": external_id}, json=wanted, headers=headers)
+            if reply.meaning is None:
+                return Updated(external_id)
+            if reply.meaning is not Retry.AGAIN:
+                return self._refused(reply)
         raise self._client.outage(Retry.UNSENT, "the client keeps changing", is_write=False)
 
     async def find_patient(self, patient_key: str) -> str | None:

@@ -11,6 +11,8 @@ SYSTEM = "urn:healthrecords:patient-key"
 EMAIL_SYSTEM = "urn:healthrecords:email-sha256"  # finds a client by an e-mail that we must not set: the platform would write to it
 CREATED = "healthrecordsCreated"  # custom field: whether we created the client
 RECORD = "recordKey"  # in an entry of a list: the record that it came from
+LISTS = ("medicalHistory", "dietaryPreferences", "nutritionChanges")
+CONTACT_FIELDS = ("isClient", "firstName", "lastName", "email", "phoneNumber", "dateOfBirth", "tags", "customFields")
 SCALARS = ("firstName", "lastName", "phoneNumber", "dateOfBirth")
 
 Likeness = Literal["same", "maybe", "other"]
@@ -139,9 +141,20 @@ def changed_contact(card: Card, stored: Body, *, may_email: bool) -> tuple[dict[
     references = list(stored.get("externalReferences") or ())
     body["externalReferences"] = references + [one for one in _references(card) if one not in references]
     body["customFields"] = dict(stored.get("customFields") or {})
-    for name in ("medicalHistory", "dietaryPreferences", "nutritionChanges"):
+    for name in LISTS:
         body[name] = _joined(stored.get(name) or (), wanted[name], card.patient_key)
     return body, warnings
+
+
+def detached_contact(patient_key: str, stored: Body) -> dict[str, Any]:
+    """The client without what is marked as one record's. Names and numbers that we filled in stay: nobody knows any more whose they are."""
+    body = {name: stored.get(name) for name in CONTACT_FIELDS}
+    kept = [one for one in stored.get("externalReferences") or () if one != reference(patient_key)]
+    is_still_ours = any(one.get("system") == SYSTEM for one in kept)
+    body["externalReferences"] = [one for one in kept if is_still_ours or one.get("system") != EMAIL_SYSTEM]
+    for name in LISTS:
+        body[name] = [one for one in stored.get(name) or () if one.get(RECORD) != patient_key]
+    return body
 
 
 def _own(card: Card, entries: Sequence[Body]) -> list[dict[str, Any]]:

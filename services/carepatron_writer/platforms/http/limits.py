@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
 
 from services.carepatron_writer.platforms.http.scopes import Scope
 from services.carepatron_writer.platforms.http.windows import NEVER, Count, Ticket
@@ -24,6 +26,7 @@ class Waiter:
     priority: Priority
     serial: int
     since: float
+    operation: str
     turn: "asyncio.Future[list[Ticket]]" = field(compare=False)
 
 
@@ -53,17 +56,17 @@ class Limits:
         self._scopes = {name: Scope() for name in profile.operations}
         for window in profile.windows if windows is None else windows:
             self._count(window, wall)
-        self._next_replayed: dict[str, float] = {}
-        self._waiting: dict[str, list[Waiter]] = {name: [] for name in profile.operations}
+        self._waiting: dict[str, list[Waiter]] = {name: [] for name in profile.operations}  # heaps, the most urgent first
+        self._line: deque[Waiter] = deque()  # all of them as they came
         self._serial = 0
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = NEVER
 
     def _count(self, window: Window, wall: Callable[[], float]) -> None:
         concerned = window.operations or tuple(self._counts)
-        shared = Count(window, wall)
+        shared = Count(window, wall, self._reserve)
         for name in concerned:
-            self._counts[name].append(Count(window, wall) if window.scope == "endpoint" else shared)
+            self._counts[name].append(Count(window, wall, self._reserve) if window.scope == "endpoint" else shared)
 
     def pause(self, operation: str, seconds: float, *, is_for_all: bool) -> None:
         """The platform asked for a pause; a longer one stands."""
@@ -87,23 +90,26 @@ class Limits:
     def check(self, operation: str) -> None:
         """Raise Unavailable when there is no turn for this operation soon."""
         now = self._clock()
-        self._refuse_while_paused(now)
+        self._refuse_while_paused(operation, now)
         self._refuse_if_far(self._ready_at(operation, now, PRIORITY.get()), now)
 
     @asynccontextmanager
     async def turn(self, operation: str) -> AsyncIterator[None]:
         """Wait for a turn and hold it. Raises Unavailable when it is too far away; then nothing was sent."""
-        now, priority = self._clock(), PRIORITY.get()
-        self._refuse_while_paused(now)
+        now, priority, scope = self._clock(), PRIORITY.get(), self._scopes[operation]
+        self._refuse_while_paused(operation, now)
         at = self._ready_at(operation, now, priority)
         self._refuse_if_far(at, now)
-        tickets = self._take(operation, now, priority) if self._is_free(operation, at, now) else await self._wait(operation, priority)
+        tickets = self._take(operation, now, priority) if self._is_free(at, now) else await self._wait(operation, priority)
+        is_sent = is_probe = False
         try:
-            self._refuse_while_paused(self._clock())
-            self._refuse_broken(operation)
+            self._refuse_while_paused(operation, self._clock())
+            is_sent, is_probe = True, scope.begin()
             yield
         finally:
-            self._give_back(operation, tickets)
+            if is_probe:
+                scope.end_probe()
+            self._give_back(operation, tickets, is_sent=is_sent)
 
     def writes_per_second(self, operations: Iterable[str]) -> float | None:
         """The rate that the windows allow to replays in the long run, when one write is one of each of these; None: no limit known."""
@@ -112,8 +118,19 @@ class Limits:
         for operation in wanted:
             for count in self._counts[operation]:
                 sharing = 1 if count.window.scope == "endpoint" else sum(count in self._counts[one] for one in wanted)
-                rates.append(count.limit(self._reserve) / count.window.seconds / sharing)
+                rates.append(count.limit(is_live=False) / count.window.seconds / sharing)
         return min(rates) if rates else None
+
+    def state(self, operations: Iterable[str]) -> dict[str, Any]:
+        """The windows and what is used of them; `operations` are those of one write."""
+        now = self._clock()
+        seen: dict[int, Count] = {id(count): count for counts in self._counts.values() for count in counts}
+        windows = [
+            {"name": one.window.name, "used": one.used(now), "requests": one.window.requests, "seconds": one.window.seconds}
+            for one in seen.values()
+        ]
+        paused = max(0.0, self._all.paused_until - now)
+        return {"writes_per_second": self.writes_per_second(operations), "paused_seconds": round(paused, 1), "windows": windows}
 
     async def aclose(self) -> None:
         """Nobody waits any more."""
@@ -123,13 +140,10 @@ class Limits:
 
     # --- inside ---
 
-    def _refuse_while_paused(self, now: float) -> None:
-        until = self._all.paused_until
-        if now < until:
-            raise Unavailable(self._target, "paused", retry_after_seconds=until - now, is_target_down=True)
-
-    def _refuse_broken(self, operation: str) -> None:
-        wait = self._scopes[operation].wait_seconds(self._clock())
+    def _refuse_while_paused(self, operation: str, now: float) -> None:
+        if now < self._all.paused_until:
+            raise Unavailable(self._target, "paused", retry_after_seconds=self._all.paused_until - now, is_target_down=True)
+        wait = self._scopes[operation].wait_seconds(now)
         if wait > 0:
             raise Unavailable(self._target, f"{operation} paused", retry_after_seconds=wait)
 
@@ -137,73 +151,91 @@ class Limits:
         if at != NEVER and at - now > LONGEST_WAIT_SECONDS:
             raise Unavailable(self._target, "rate", retry_after_seconds=at - now)
 
-    def _is_free(self, operation: str, at: float, now: float) -> bool:
-        return self._free > 0 and at <= now and not self._waiting[operation]
+    def _is_free(self, at: float, now: float) -> bool:
+        return self._free > 0 and at <= now and not self._line  # who waits for a shared window may be more urgent
 
     def _ready_at(self, operation: str, now: float, priority: Priority) -> float:
         counts = self._counts[operation]
-        if not counts:
-            return now
-        if priority.is_live:
-            return max(one.free_at(now, 0.0) for one in counts)
-        return max(self._next_replayed.get(operation, now), *(one.free_at(now, self._reserve) for one in counts))
+        return max(one.free_at(now, is_live=priority.is_live) for one in counts) if counts else now
 
     def _take(self, operation: str, now: float, priority: Priority) -> list[Ticket]:
         self._free -= 1
-        counts = self._counts[operation]
-        if counts and not priority.is_live:  # spread: a live document then never finds a window emptied by a burst of replays
-            gap = max(one.window.seconds / one.limit(self._reserve) for one in counts)
-            self._next_replayed[operation] = max(now, self._next_replayed.get(operation, now)) + gap
-        return [one.take(now) for one in counts]
+        return [one.take(now, is_live=priority.is_live) for one in self._counts[operation]]
 
-    def _give_back(self, operation: str, tickets: list[Ticket]) -> None:
+    def _give_back(self, operation: str, tickets: list[Ticket], *, is_sent: bool) -> None:
         self._free += 1
         now = self._clock()
         for count, ticket in zip(self._counts[operation], tickets, strict=True):
-            count.give_back(ticket, now)
-        self._scopes[operation].end_probe()
+            if is_sent:
+                count.give_back(ticket, now)
+            else:
+                count.cancel(ticket)
         self._wake()
 
     async def _wait(self, operation: str, priority: Priority) -> list[Ticket]:
-        """Stand in line. Raises Unavailable when others were served for too long."""
+        """Stand in line. Raises Unavailable when a window kept it there for too long."""
         self._serial += 1
         turn: asyncio.Future[list[Ticket]] = asyncio.get_running_loop().create_future()
-        heappush(self._waiting[operation], Waiter(priority, self._serial, self._clock(), turn))
+        waiter = Waiter(priority, self._serial, self._clock(), operation, turn)
+        heappush(self._waiting[operation], waiter)
+        self._line.append(waiter)
         self._wake()
         try:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._give_back(operation, turn.result())
+                self._give_back(operation, turn.result(), is_sent=False)
             raise
 
     def _wake(self) -> None:
-        """Give turns to those who may go, the most urgent first; set the alarm for the next."""
-        now, soonest = self._clock(), NEVER
+        """Give turns to those who may go, the most urgent first; turn away who waits too long; set the alarm for the next."""
+        if not self._line:
+            return
+        now = self._clock()
+        soonest = min(self._serve(now), self._turn_away(now))
+        if soonest != NEVER and (self._alarm is None or soonest < self._alarm_at):
+            self._set_alarm(soonest)
+
+    def _serve(self, now: float) -> float:
+        """Turns for those who may go; when the next may."""
+        soonest = NEVER
         heads: list[tuple[Waiter, str]] = [(line[0], name) for name, line in self._waiting.items() if line]
         heapify(heads)
         while heads:
             waiter, name = heads[0]
             line = self._waiting[name]
-            at = now if waiter.turn.done() else self._ready_at(name, now, waiter.priority)
-            if at > now and now - waiter.since < LONGEST_WAIT_SECONDS:
-                soonest = min(soonest, at)
-                heappop(heads)
-                continue
             if not waiter.turn.done():
-                if at > now:
-                    waiter.turn.set_exception(Unavailable(self._target, "rate", retry_after_seconds=min(at - now, LONGEST_WAIT_SECONDS)))
-                elif self._free > 0:
-                    waiter.turn.set_result(self._take(name, now, waiter.priority))
-                else:
+                at = self._ready_at(name, now, waiter.priority)
+                if at > now:  # so may nobody behind it
+                    soonest = min(soonest, at)
+                    heappop(heads)
+                    continue
+                if self._free <= 0:
                     break
+                waiter.turn.set_result(self._take(name, now, waiter.priority))
             heappop(line)
             if line:
                 heapreplace(heads, (line[0], name))
             else:
                 heappop(heads)
-        if soonest != NEVER and (self._alarm is None or soonest < self._alarm_at):
-            self._set_alarm(soonest)
+        return soonest
+
+    def _turn_away(self, now: float) -> float:
+        """An outage for those whom a window kept too long; when the next is due. Who only waits for others to end may stay."""
+        line, patient = self._line, deque[Waiter]()
+        while line and (line[0].turn.done() or line[0].since + LONGEST_WAIT_SECONDS <= now):
+            waiter = line.popleft()
+            if waiter.turn.done():
+                continue
+            at = self._ready_at(waiter.operation, now, waiter.priority)
+            if at > now:
+                wait = min(at - now, LONGEST_WAIT_SECONDS)
+                waiter.turn.set_exception(Unavailable(self._target, "rate", retry_after_seconds=wait))
+            else:
+                patient.append(waiter)
+        due = line[0].since + LONGEST_WAIT_SECONDS if line else NEVER
+        line.extendleft(reversed(patient))
+        return due
 
     def _set_alarm(self, at: float) -> None:
         if self._alarm is not None:

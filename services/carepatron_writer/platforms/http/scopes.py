@@ -26,18 +26,19 @@ class Scope:
         self.paused_until = max(self.paused_until, until)
 
     def wait_seconds(self, now: float) -> float:
-        """How long a request has to wait; 0 also makes it the probe where one is due."""
+        """How long a request has to wait."""
         if now < self.paused_until:
             return self.paused_until - now
-        if not self._is_open:
-            return 0.0
-        if self._is_probing:
-            return PROBE_SECONDS
-        self._is_probing = True
-        return 0.0
+        return PROBE_SECONDS if self._is_probing else 0.0
+
+    def begin(self) -> bool:
+        """A request goes; True when it is the probe, and others wait until it has ended."""
+        if self._is_open:
+            self._is_probing = True
+        return self._is_probing
 
     def end_probe(self) -> None:
-        """A request is over, whatever came of it."""
+        """The probe is over, whatever came of it."""
         self._is_probing = False
 
     def succeed(self, now: float) -> None:
@@ -55,7 +56,7 @@ class Scope:
         self._failures += 1
         if self._failures < FAILURES or last_success_elsewhere < self._since:
             return
-        if self._is_open:
+        if self._is_open and now >= self.paused_until:  # the probe, not one that was on its way when the pause began
             self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
         self._is_open = True
         self.pause(now + self._pause_seconds)

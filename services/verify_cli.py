@@ -1,0 +1,57 @@
+"""`healthcare-records verify`: the books, and with `--platform` what platforms really have."""
+
+from typing import Annotated
+
+import orjson
+import typer
+
+from services.audit.cli import read_books, show_books
+from services.carepatron_writer.cli import (
+    DestinationOption,
+    JsonOption,
+    PatientOption,
+    ProviderOption,
+    SinceOption,
+    UntilOption,
+    check_platform,
+    show_report,
+)
+from services.carepatron_writer.verification import Scope
+
+EXIT_TROUBLE = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify")(verify)
+
+
+def verify(
+    platform: Annotated[bool, typer.Option("--platform", help="Read back what the platforms have, instead of the books.")] = False,
+    destination: DestinationOption = None,
+    patient: PatientOption = None,
+    provider: ProviderOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove from Kafka's offsets and the log that every document is accounted for; names what is missing. Exit 1 when not.
+
+    With --platform: read every document back from the platform and compare it with what was written.
+    """
+    if not platform:
+        if any((destination, patient, provider, since, until)):
+            raise typer.BadParameter("narrows --platform only", param_hint="--patient, --provider, …")
+        books = read_books()
+        if as_json:
+            typer.echo(orjson.dumps(books.as_dict(), default=str).decode())
+        else:
+            show_books(books)
+        raise typer.Exit(0 if books.books_balanced else EXIT_TROUBLE)
+    key = str(patient) if patient else None
+    report = check_platform(Scope(destination, key, provider, since and since.astimezone(), until and until.astimezone()))
+    if as_json:
+        typer.echo(orjson.dumps(report.as_dict(), default=str).decode())
+    else:
+        show_report(report)
+    raise typer.Exit(EXIT_TROUBLE if report.differences else 0)
