@@ -110,3 +110,7 @@ SET state = 'waiting', digest = '', status = NULL, reason = NULL, refused_at = N
     repairs = repairs + $4, updated_at = now()
 WHERE destination_id = $1 AND kind = 'document' AND our_id = $2 AND revision = $3
 RETURNING true;
+
+-- name: find_known_documents
+-- Which of these documents the ledger knows at a destination, whoever's they are: two of our records may be one client there.
+SELECT our_id FROM platform_links WHERE destination_id = $1 AND kind = 'document' AND our_id = ANY($2::uuid[]);

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from services.carepatron_writer.core import repaired
 from services.carepatron_writer.platforms.port import PRIORITY, Platform, Priority, ReadBack
@@ -88,7 +89,27 @@ async def verify_platform(pool: Any, platforms: Mapping[str, Platform], scope: S
     known = [(row["destination_id"], str(row["patient_key"])) for row in rows if row["destination_id"] in platforms]
     for found in await asyncio.gather(*(check(*one) for one in known)):
         report.differences += found
+    report.differences = await _without_known(pool, report.differences)
     return report
+
+
+async def _without_known(pool: Any, differences: list[Difference]) -> list[Difference]:
+    """Two of our records may be one client: what the other one brought is not extra."""
+    extra = [one for one in differences if one.what == "extra"]
+    known: set[tuple[str, str]] = set()
+    for destination_id in {one.destination_id for one in extra}:
+        ids = [key for one in extra if one.destination_id == destination_id and (key := _uuid(one.document_id))]
+        async with guarded():
+            rows = await pool.fetch(SQL["find_known_documents"], destination_id, ids)
+        known |= {(destination_id, str(row["our_id"])) for row in rows}
+    return [one for one in differences if one.what != "extra" or (one.destination_id, one.document_id) not in known]
+
+
+def _uuid(text: str | None) -> str | None:
+    try:
+        return str(UUID(text or ""))
+    except ValueError:
+        return None
 
 
 async def compare_patient(
