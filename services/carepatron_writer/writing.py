@@ -101,7 +101,9 @@ class Writing:
                 if known.link is not None:
                     payload = replace(payload, version=repaired(payload.version, known.link.repairs))
                 contact = await self._contact(offer, known)
-                if isinstance(contact, Refusal):
+                if isinstance(contact, Refusal) and isinstance(payload, Withdrawal) and not (known.link and known.link.external_id):
+                    answer = Unchanged()  # it never came there: nothing to take back
+                elif isinstance(contact, Refusal):
                     answer = Parked(contact.reason, contact.where)
                 else:
                     found = await self._find_earlier(contact, payload) if is_read_first else None

@@ -151,9 +151,9 @@ def normalize_documents(
         is_everywhere = not is_known
         for number, (clinic_id, clinic) in enumerate(directory.clinics_of(change.provider_id)):
             here = replace(facts, clinic_id=clinic_id, patient_key=change.patient_key, part=number * PARTS_PER_CLINIC)
-            outcomes_here, wanted = await _wanted(here, clinic, change, passed, record)
+            outcomes_here, wanted, brings_patient = await _wanted(here, clinic, change, passed, record)
             outcomes += outcomes_here
-            is_everywhere = is_everywhere and bool(wanted)
+            is_everywhere = is_everywhere and brings_patient
             for destination in clinic.destinations:
                 for place, one in enumerate(wanted):
                     made = (
@@ -161,7 +161,7 @@ def normalize_documents(
                         if one.document
                         else []
                     )
-                    if place == 0 and not is_known:  # a patient goes before its documents
+                    if place == 0 and brings_patient and not is_known:  # a patient goes before its documents
                         made.insert(0, patient_event(event, change, applied, clinic_id=clinic_id, destination_id=destination.id))
                     events += made
                     places.append((one, len(made)))
@@ -178,26 +178,40 @@ def normalize_documents(
 
     async def _wanted(
         here: Facts, clinic: Clinic, change: Change, passed: Sequence[Passed], record: Record
-    ) -> tuple[list[Outcome], list[Passed]]:
+    ) -> tuple[list[Outcome], list[Passed], bool]:
+        """What a clinic leaves out, what goes on, and whether the patient goes along.
+
+        What its source takes back always goes on: it may stand on a platform from a time when the rules were others. Alone it brings no
+        patient along, who may never have been there.
+        """
         clinic_id = here.clinic_id or ""
-        if passed and clinic.enrolment == "listed" and not await registry.is_enrolled(clinic_id, change.patient_key):
-            return [Skipped(Reason.PATIENT_NOT_ENROLLED, _facts_of_part(here, change, one)) for one in passed], []
+        is_unknown = bool(passed) and clinic.enrolment == "listed" and not await registry.is_enrolled(clinic_id, change.patient_key)
         skipped: list[Outcome] = []
         wanted: list[Passed] = []
+        brings_patient = False
         received_at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
         for one in passed:
-            rule = one.document and relevance.skipped_by(
-                change.documents[one.part].document,
-                clinic_id=clinic_id,
-                provider_id=change.provider_id,
-                received_at=received_at,
-                notable=one.document.notable,
+            rule = (
+                None
+                if one.document is None
+                else relevance.skipped_by(
+                    change.documents[one.part].document,
+                    clinic_id=clinic_id,
+                    provider_id=change.provider_id,
+                    received_at=received_at,
+                    notable=one.document.notable,
+                )
             )
-            if rule:
-                skipped.append(Skipped(Reason.NOT_RELEVANT, replace(_facts_of_part(here, change, one), rule=rule)))
-            else:
+            if not (is_unknown or rule):
+                brings_patient = True
                 wanted.append(one)
-        return skipped, wanted
+            elif one.document and one.document.status == "withdrawn":
+                wanted.append(one)
+            elif is_unknown:
+                skipped.append(Skipped(Reason.PATIENT_NOT_ENROLLED, _facts_of_part(here, change, one)))
+            else:
+                skipped.append(Skipped(Reason.NOT_RELEVANT, replace(_facts_of_part(here, change, one), rule=rule)))
+        return skipped, wanted, brings_patient
 
     async def _record(event: Event, key: str) -> tuple[str, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]:
         if len(event.data) > claim_check_bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -514,3 +515,37 @@ def test_who_goes_first(link: str | None, offer: dict[str, Any], priority: Prior
     }
 
     assert priority is priority_of(Offer(**{**given, **offer}), known)
+
+
+def test_what_never_came_to_the_platform_needs_no_taking_back() -> None:
+    house = House()
+    withdrawn = document_record(DOCUMENT, offset=3, version=NEWER, action="withdraw")
+
+    async def run() -> list[Outcome]:
+        before = await house.deliver(withdrawn)
+        return before + await house.deliver(PATIENT, FIRST)
+
+    assert _statuses(asyncio.run(run())) == ["unchanged", "created", "superseded"]
+
+
+def test_where_a_platform_cannot_take_back_a_person_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    withdrawn = document_record(DOCUMENT, offset=3, version=NEWER, action="withdraw")
+
+    async def run() -> list[Outcome]:
+        await house.deliver(PATIENT, FIRST)
+        unable = replace(house.platform.capabilities(), withdraw=False)
+        monkeypatch.setattr(house.platform, "capabilities", lambda: unable)
+        return await house.deliver(withdrawn)
+
+    assert _reasons(asyncio.run(run())) == [Reason.WITHDRAWAL_BY_HAND]
+
+
+def test_a_platform_without_document_write_asks_for_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    unable = replace(house.platform.capabilities(), write_documents=False)
+    monkeypatch.setattr(house.platform, "capabilities", lambda: unable)
+
+    outcomes = asyncio.run(house.deliver(PATIENT, FIRST))
+
+    assert _reasons(outcomes) == [None, Reason.HANDOVER_NEEDED]

@@ -224,6 +224,18 @@ def test_a_withdrawal_travels_as_one() -> None:
     assert read_headers(world.publisher.sent[-1][3])["syncaction"] == "withdraw"
 
 
+def test_what_is_taken_back_goes_on_whatever_the_rules_say_and_alone() -> None:
+    rule = Rule(name="no_labs", decision="skip", types=("lab_report",))  # type: ignore[arg-type]
+    directory = Directory(clinics={"clinic": Clinic(), "other": Clinic(enrolment="listed")})
+    world = World(a_reading(status="withdrawn"), directory=directory, rules=[rule])
+
+    outcomes = world.handle()
+
+    assert [one.status for one in outcomes] == [Status.NORMALIZED]
+    assert world.publisher.types == [EventType.DOCUMENT_NORMALIZED] * 2
+    assert [read_headers(one[3])["clinicid"] for one in world.publisher.sent] == ["clinic", "other"]
+
+
 def test_another_person_under_a_known_identifier_is_never_merged() -> None:
     world = World(a_reading())
     world.handle()
