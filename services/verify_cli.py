@@ -6,16 +6,17 @@ import orjson
 import typer
 
 from services.audit.cli import read_books, show_books
-from services.carepatron_writer.cli import (
+from services.carepatron_writer.commands.common import (
     DestinationOption,
     JsonOption,
     PatientOption,
     ProviderOption,
     SinceOption,
     UntilOption,
-    check_platform,
-    show_report,
+    moment_of,
+    text_of,
 )
+from services.carepatron_writer.commands.reading_back import check_platform, show_report
 from services.carepatron_writer.verification import Scope
 
 EXIT_TROUBLE = 1
@@ -48,8 +49,7 @@ def verify(
         else:
             show_books(books)
         raise typer.Exit(0 if books.books_balanced else EXIT_TROUBLE)
-    key = str(patient) if patient else None
-    report = check_platform(Scope(destination, key, provider, since and since.astimezone(), until and until.astimezone()))
+    report = check_platform(Scope(destination, text_of(patient), provider, moment_of(since), moment_of(until)))
     if as_json:
         typer.echo(orjson.dumps(report.as_dict(), default=str).decode())
     else:

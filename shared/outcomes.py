@@ -102,6 +102,7 @@ class Reason(StrEnum):
     PLATFORM_QUOTA = "platform_quota"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     READ_BACK_DIFFERS = "read_back_differs"
+    PATIENT_PARKED = "patient_parked"
     HANDOVER_NEEDED = "handover_needed"
     WITHDRAWAL_BY_HAND = "withdrawal_by_hand"
     # anywhere
@@ -214,6 +215,11 @@ PLAYBOOK: dict[Reason, Play] = {
     ),
     Reason.PLATFORM_QUOTA: Play(Owner.CLINIC, "The platform's storage is full.", "Free or buy storage, then release it."),
     Reason.UNSUPPORTED_MEDIA_TYPE: Play(Owner.DEVELOPERS, "The platform does not take this kind of file.", "Add a rendering for it."),
+    Reason.PATIENT_PARKED: Play(
+        Owner.OPERATIONS,
+        "The platform kept failing for this patient while it worked for others.",
+        "Look at the platform's answers, then `healthcare-records parked release`; what waits comes in, in its order.",
+    ),
     Reason.HANDOVER_NEEDED: Play(
         Owner.CLINIC,
         "This platform takes no documents from other systems.",
@@ -233,6 +239,20 @@ PLAYBOOK: dict[Reason, Play] = {
         Owner.DEVELOPERS, "A defect of ours stopped this event.", "See the log line with the same document id; replay after the fix."
     ),
 }
+
+
+# What waits for a person or for a platform, and says nothing about whether we work: however much of it comes, no service stops for it.
+WAITING: frozenset[Reason] = frozenset(
+    {
+        Reason.MERGE_REQUESTED,
+        Reason.POSSIBLE_DUPLICATE,
+        Reason.CONTACT_MERGED,
+        Reason.CONTACT_ARCHIVED,
+        Reason.PATIENT_PARKED,
+        Reason.HANDOVER_NEEDED,
+        Reason.WITHDRAWAL_BY_HAND,
+    }
+)
 
 
 class LossCounts(msgspec.Struct, frozen=True, omit_defaults=True):

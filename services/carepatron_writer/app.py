@@ -6,7 +6,7 @@ from services.carepatron_writer.destinations import open_platforms
 from services.carepatron_writer.handlers import write_documents
 from services.carepatron_writer.links import PostgresLedger
 from services.carepatron_writer.reviews import Reviews
-from services.carepatron_writer.reviews_api import writer_routes
+from services.carepatron_writer.routes import writer_routes
 from services.carepatron_writer.settings import Settings
 from shared.content_store import ContentStore
 from shared.delivery import DeliveryEngine, OutcomeRecorder, Producer, Record, subscribe
@@ -64,7 +64,7 @@ async def wire(service: Service, settings: Settings) -> None:
         "postgres": lambda: "postgres" not in engine.open_targets,
     }
     if is_loopback(settings.http_host):
-        service.routes = [*writer_routes(Reviews(pool, platforms, producer), platforms)]
+        service.routes = [*writer_routes(Reviews(pool, platforms, producer), platforms, pool, producer)]
     else:
         log.warning("routes_off", why="no login yet: answered on this machine only", host=settings.http_host)
 

@@ -1,6 +1,7 @@
 """The Kafka edge of the writer: one normalized patient or document in, one outcome out."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
@@ -9,15 +10,19 @@ from pydantic import ValidationError
 
 from services.carepatron_writer.core import Offer, Refusal, Settlement, card_of, digest_of_card, digest_of_document
 from services.carepatron_writer.links import Ledger
+from services.carepatron_writer.parking import Watch
 from services.carepatron_writer.platforms.port import Platform, Upload
 from services.carepatron_writer.rendering import choose_file, is_readable, platform_version, upload_of
 from services.carepatron_writer.writing import Payload, Prepare, Withdrawal, Writing
 from shared.canonical.models import HealthcareDocument, Patient
 from shared.content_store import ContentMissing, reference_to
 from shared.delivery.records import Handler, Record
+from shared.errors import Unavailable
 from shared.events import Event, EventType, read_event
 from shared.identity import digest
 from shared.outcomes import Action, Done, Facts, Outcome, Outcomes, Reason, Rejected, Skipped, Status, Unchanged
+
+PARK_AFTER_SECONDS = 900.0
 
 
 class Content(Protocol):
@@ -36,17 +41,33 @@ class _Refused(Exception):
         self.where = where
 
 
-def write_documents(ledger: Ledger, platforms: Mapping[str, Platform], content: Content, *, read_back_share: float = 0.0) -> Handler:
+def write_documents(
+    ledger: Ledger,
+    platforms: Mapping[str, Platform],
+    content: Content,
+    *,
+    read_back_share: float = 0.0,
+    park_after_seconds: float = PARK_AFTER_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> Handler:
     """Handle one normalized record; `platforms` by destination id."""
+    watch = Watch(after_seconds=park_after_seconds, clock=clock)
     writings = {key: Writing(ledger, platform, read_back_share=read_back_share) for key, platform in platforms.items()}
 
     async def on_document_normalized(record: Record) -> Outcomes:
         event = read_event(record.headers, record.value, default_type="", fallback_id=record.place)
         facts = facts_of(event)
         try:
-            return [await _write(event, record, facts)]
+            outcome = await _write(event, record, facts)
         except _Refused as refusal:
             return [Rejected(refusal.reason, refusal.where, facts)]
+        except Unavailable as outage:
+            if not watch.fail(event.destinationid or "", event.subject or "", outage):
+                raise
+            await ledger.park_patient(event.destinationid or "", event.subject or "", outage.why)
+            return [Rejected(Reason.PATIENT_PARKED, None, facts)]
+        watch.succeed(event.destinationid or "", event.subject or "")
+        return [outcome]
 
     async def _write(event: Event, record: Record, facts: Facts) -> Outcome:
         patient_key, destination_id = _uuid(event.subject, "ce_subject"), event.destinationid or ""

@@ -36,6 +36,7 @@ class Known:
     patient_external_id: str | None
     patient_refusal: Refusal | None
     decision: Decision | None = None
+    is_parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,9 @@ class Ledger(Protocol):
     async def ask_person(self, destination_id: str, patient_key: str, clinic_id: str | None, candidates: Sequence[Candidate]) -> None:
         """Somebody has to say whether one of these clients is the patient."""
 
+    async def park_patient(self, destination_id: str, patient_key: str, why: str) -> None:
+        """Nothing is tried for this patient until somebody releases them."""
+
 
 class PostgresLedger:
     """The ledger in PostgreSQL."""
@@ -113,6 +117,11 @@ class PostgresLedger:
         shown = orjson.dumps([asdict(one) for one in candidates]).decode()
         async with guarded():
             await self._pool.execute(SQL["ask_person"], destination_id, patient_key, clinic_id, shown)
+
+    async def park_patient(self, destination_id: str, patient_key: str, why: str) -> None:
+        """Seldom, so a statement of its own."""
+        async with guarded():
+            await self._pool.execute(SQL["park_patient"], destination_id, patient_key, why)
 
     async def aclose(self) -> None:
         """Write what is waiting."""
@@ -187,7 +196,7 @@ def _known(row: Any) -> Known:
         )
     refusal = _refusal(row["patient_reason"], row["patient_refused_at"]) if row["patient_state"] == "refused" else None
     decision = Decision(row["decision"], row["chosen"]) if row["decision"] not in (None, "open") else None
-    return Known(link, row["patient_external_id"], refusal, decision)
+    return Known(link, row["patient_external_id"], refusal, decision, row["is_parked"])
 
 
 def _refusal(reason: str | None, where: str | None) -> Refusal | None:

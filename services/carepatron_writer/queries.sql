@@ -2,11 +2,12 @@
 -- The link of each offer, what the platform calls its patient, and what a person has decided about the patient.
 SELECT o.number, l.state, l.source_version, l.digest, l.external_id, l.status, l.reason, l.refused_at, l.place, l.revision, l.repairs,
        p.external_id AS patient_external_id, p.state AS patient_state, p.reason AS patient_reason, p.refused_at AS patient_refused_at,
-       r.state AS decision, r.external_id AS chosen
+       r.state AS decision, r.external_id AS chosen, k.patient_key IS NOT NULL AS is_parked
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[]) WITH ORDINALITY AS o (destination_id, kind, our_id, patient_key, number)
 LEFT JOIN platform_links l ON l.destination_id = o.destination_id AND l.kind = o.kind AND l.our_id = o.our_id
 LEFT JOIN platform_links p ON p.destination_id = o.destination_id AND p.kind = 'patient' AND p.our_id = o.patient_key
 LEFT JOIN platform_reviews r ON r.destination_id = o.destination_id AND r.patient_key = o.patient_key
+LEFT JOIN platform_parked k ON k.destination_id = o.destination_id AND k.patient_key = o.patient_key
 ORDER BY o.number;
 
 -- name: claim_links
@@ -114,3 +115,15 @@ RETURNING true;
 -- name: find_known_documents
 -- Which of these documents the ledger knows at a destination, whoever's they are: two of our records may be one client there.
 SELECT our_id FROM platform_links WHERE destination_id = $1 AND kind = 'document' AND our_id = ANY($2::uuid[]);
+
+-- name: park_patient
+-- From now on nothing is tried for this patient there.
+INSERT INTO platform_parked (destination_id, patient_key, why) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: list_parked
+-- Patients who are parked, the longest first.
+SELECT destination_id, patient_key, why, since FROM platform_parked ORDER BY since LIMIT $1;
+
+-- name: release_patient
+-- Try again for this patient.
+DELETE FROM platform_parked WHERE destination_id = $1 AND patient_key = $2 RETURNING true;

@@ -70,6 +70,8 @@ class Writing:
 
     async def _settle_without_call(self, verdict: Verdict, offer: Offer, known: Known) -> Settlement | None:
         link, decision = known.link, known.decision
+        if known.is_parked:
+            return refused(Reason.PATIENT_PARKED)
         if decision is not None and decision.kind == "moving":
             raise Unavailable(offer.destination_id, "a decision is carried out", retry_after_seconds=MOVING_PAUSE_SECONDS)
         if decision is not None and decision.kind == "leave" and not (offer.is_withdrawal and link is not None):

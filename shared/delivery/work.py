@@ -14,7 +14,7 @@ from shared.delivery.room import Room
 from shared.delivery.schedule import Schedule
 from shared.errors import Unavailable
 from shared.logs import defect_of, get_logger
-from shared.outcomes import PLAYBOOK, Failed, Outcome, Outcomes, Owner, Rejected, Stage
+from shared.outcomes import WAITING, Failed, Outcome, Outcomes, Rejected, Stage
 
 OUTAGE_LINE_SECONDS = 1.0
 
@@ -95,7 +95,7 @@ class Work:
         refused = failed = 0
         for one in outcomes:
             if isinstance(one, Rejected):
-                refused += PLAYBOOK[one.reason].owner is not Owner.CLINIC  # what waits for a person is no sign of a defect
+                refused += one.reason not in WAITING
                 self._log_refusal(record, one, lane.attempt)
             elif isinstance(one, Failed):
                 refused += 1

@@ -363,6 +363,12 @@ class MemoryLedger:
         self.fail_next: list[str] = []
         self.questions: dict[tuple[str, str], list[Candidate]] = {}
         self.decisions: dict[tuple[str, str], Decision] = {}
+        self.parked: set[tuple[str, str]] = set()
+
+    async def park_patient(self, destination_id: str, patient_key: str, why: str) -> None:
+        """Keep them."""
+        self._check("park_patient")
+        self.parked.add((destination_id, patient_key))
 
     async def ask_person(self, destination_id: str, patient_key: str, clinic_id: str | None, candidates: Sequence[Candidate]) -> None:
         """Keep the question."""
@@ -376,7 +382,8 @@ class MemoryLedger:
         patient = self.rows.get((offer.destination_id, "patient", offer.patient_key))
         refusal = patient.refusal if patient and patient.state == "refused" else None
         decision = self.decisions.get((offer.destination_id, offer.patient_key))
-        return Known(self.rows.get(offer.key), patient.external_id if patient else None, refusal, decision)
+        place = (offer.destination_id, offer.patient_key)
+        return Known(self.rows.get(offer.key), patient.external_id if patient else None, refusal, decision, place in self.parked)
 
     async def claim(self, claim: Claim) -> bool:
         """Compare and set."""

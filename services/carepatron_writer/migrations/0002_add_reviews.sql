@@ -30,3 +30,12 @@ ALTER TABLE platform_links ADD COLUMN repairs integer NOT NULL DEFAULT 0;
 
 -- digest of the bytes that the platform was given: what reading back is compared with
 ALTER TABLE platform_links ADD COLUMN content_sha256 text;
+
+-- Patients for whom a platform kept failing while it worked for others: nothing is tried for them until somebody releases them.
+CREATE TABLE platform_parked (
+  destination_id text NOT NULL,
+  patient_key uuid NOT NULL,
+  why text NOT NULL,                    -- of the last outage, a word of ours
+  since timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (destination_id, patient_key)
+);

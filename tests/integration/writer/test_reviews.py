@@ -12,11 +12,13 @@ from starlette.applications import Starlette
 
 from services.carepatron_writer.handlers import write_documents
 from services.carepatron_writer.links import PostgresLedger
+from services.carepatron_writer.parking import list_parked, release
 from services.carepatron_writer.reviews import NotPossible, Reviews
-from services.carepatron_writer.reviews_api import writer_routes
+from services.carepatron_writer.routes import writer_routes
 from services.carepatron_writer.verification import Scope, repair, verify_platform
 from shared.canonical.elements import HumanName
 from shared.delivery.records import Record
+from shared.errors import Unavailable
 from shared.outcomes import Outcome, Reason, Rejected, Skipped
 from shared.postgres import open_pool
 from shared.sync_requests import read_request
@@ -55,7 +57,10 @@ class Desk:
         self.platform = MemoryPlatform()
         self.sender = MemorySender()
         self.reviews = Reviews(pool, {"carepatron": self.platform}, self.sender)
-        self._handler = write_documents(ledger, {"carepatron": self.platform}, MemoryContentStore())
+        self.now = 0.0
+        self._handler = write_documents(
+            ledger, {"carepatron": self.platform}, MemoryContentStore(), park_after_seconds=900, clock=lambda: self.now
+        )
         self._offset = 0
 
     async def deliver(self, *records: Record) -> list[Outcome]:
@@ -189,7 +194,7 @@ def test_the_routes_decide_and_say_what_is_wrong(migrated_url: str) -> None:
     async def run() -> Any:
         async with desk(migrated_url) as at:
             await at.deliver(known, alike)
-            app = Starlette(routes=writer_routes(at.reviews, {"carepatron": at.platform}))
+            app = Starlette(routes=writer_routes(at.reviews, {"carepatron": at.platform}, at.pool, at.sender))
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://writer") as client:
                 path = f"/v1/reviews/carepatron/{key}"
                 listed = (await client.get("/v1/reviews", params={"state": "open", "patient": key})).json()["items"]
@@ -273,3 +278,50 @@ def test_a_client_that_is_gone_is_made_again_with_everything(migrated_url: str) 
     assert (found, requests) == (["client_missing"], [(key, None)])
     assert _said(outcomes) == ["created", "created"]
     assert left == []
+
+
+def test_a_patient_for_whom_alone_the_platform_fails_is_parked_and_released_in_order(migrated_url: str) -> None:
+    key, other = a_key(), a_key()
+    documents = [document_record(a_document(key), offset=0) for _ in range(2)]
+
+    async def run() -> Any:
+        async with desk(migrated_url) as at:
+            await at.deliver(patient_record(a_patient(key), offset=0), patient_record(a_patient(other), offset=0))
+            at.platform.faults = ["unknown"]
+            with pytest.raises(Unavailable):
+                await at.deliver(documents[0])
+            at.now = 1000.0
+            await at.deliver(document_record(a_document(other), offset=0))
+            at.platform.faults = ["unknown"]
+            parked = await at.deliver(documents[0])
+            calls = len(at.platform.calls)
+            behind = await at.deliver(documents[1])
+            listed = [one for one in await list_parked(at.pool) if one["patient_key"] == key]
+            is_left_alone = calls == len(at.platform.calls)
+            await release(at.pool, at.sender, "carepatron", key)
+            with pytest.raises(NotPossible):
+                await release(at.pool, at.sender, "carepatron", key)
+            return parked + behind, listed, is_left_alone, at.sender.asked_for(), await at.deliver(*documents)
+
+    outcomes, listed, is_left_alone, requests, after = asyncio.run(run())
+
+    assert _said(outcomes) == [Reason.PATIENT_PARKED] * 2
+    assert [(one["destination_id"], one["why"]) for one in listed] == [("carepatron", "timeout")]
+    assert is_left_alone
+    assert requests == [(key, None)]
+    assert _said(after) == ["created", "created"]
+
+
+def test_nobody_is_parked_while_the_platform_fails_for_all(migrated_url: str) -> None:
+    key = a_key()
+
+    async def run() -> Any:
+        async with desk(migrated_url) as at:
+            await at.deliver(patient_record(a_patient(key), offset=0))
+            for at.now in (1.0, 2000.0, 4000.0):
+                at.platform.faults = ["unknown"]
+                with pytest.raises(Unavailable):
+                    await at.deliver(document_record(a_document(key), offset=0))
+            return [one for one in await list_parked(at.pool) if one["patient_key"] == key]
+
+    assert asyncio.run(run()) == []

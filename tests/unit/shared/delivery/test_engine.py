@@ -318,6 +318,23 @@ def test_too_many_refusals_stop_the_engine_and_the_rest_stays_unmarked():
     asyncio.run(run())
 
 
+def test_what_waits_for_a_person_never_stops_the_engine():
+    async def run() -> None:
+        recorder = MemoryRecorder()
+
+        async def handler(one):
+            return [Rejected(Reason.POSSIBLE_DUPLICATE)]
+
+        delivery = engine(handler, recorder, refusals=RefusalLimits(in_a_row=10))
+        await delivery.submit([record(number) for number in range(50)])
+        await until(lambda: len(recorder.rows) == 50)
+
+        assert delivery.is_ready
+        await delivery.stop()
+
+    asyncio.run(run())
+
+
 def test_a_target_that_is_down_gets_one_probe_at_a_time_and_everything_drains_afterwards():
     async def run() -> None:
         recorder = MemoryRecorder()

@@ -1,4 +1,4 @@
-"""The writer's HTTP routes: reviews and decisions, limits of each destination. On this machine only; ids and codes, no names."""
+"""The writer's HTTP routes: reviews, parked patients, limits of each destination. On this machine only; ids and codes, no names."""
 
 import re
 import uuid
@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.carepatron_writer.parking import list_parked, release
 from services.carepatron_writer.platforms.port import Platform
-from services.carepatron_writer.reviews import Choice, NotPossible, Review, Reviews
+from services.carepatron_writer.reviews import Choice, NotPossible, Review, Reviews, Sender
 from shared.errors import Unavailable
 from shared.logs import get_logger
 from shared.metrics import HTTP_REQUESTS
@@ -22,8 +23,10 @@ LIST_PATH = "/v1/reviews"
 REVIEW_PATH = "/v1/reviews/{destination}/{patient}"
 DECISION_PATH = REVIEW_PATH + "/decision"
 LIMITS_PATH = "/v1/limits"
+PARKED_PATH = "/v1/parked"
+RELEASE_PATH = "/v1/parked/{destination}/{patient}/release"
 STATES = ("open", "moving", "link", "create", "leave")
-STATUS_OF = {"no_review": 404, "changed_meanwhile": 409}
+STATUS_OF = {"no_review": 404, "not_parked": 404, "changed_meanwhile": 409}
 MAX_BODY = 4096
 PERSON = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 CLIENT = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
@@ -31,8 +34,8 @@ CLIENT = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
 logger = get_logger(__name__)
 
 
-def writer_routes(reviews: Reviews, platforms: Mapping[str, Platform]) -> list[Route]:
-    """`GET /v1/reviews`, `GET /v1/reviews/{destination}/{patient}`, `POST …/decision`, `GET /v1/limits`."""
+def writer_routes(reviews: Reviews, platforms: Mapping[str, Platform], pool: Any, sender: Sender) -> list[Route]:
+    """Reviews and their decisions, parked patients and their release, limits."""
 
     async def list_reviews(request: Request) -> Any:
         state = request.query_params.get("state")
@@ -63,6 +66,14 @@ def writer_routes(reviews: Reviews, platforms: Mapping[str, Platform]) -> list[R
     async def limits(_: Request) -> Any:
         return {"items": [{"destination_id": key, **one.limits()} for key, one in platforms.items()]}
 
+    async def list_waiting(_: Request) -> Any:
+        return {"items": await list_parked(pool)}
+
+    async def release_one(request: Request) -> Any:
+        destination, patient = request.path_params["destination"], _uuid(request.path_params["patient"])
+        await release(pool, sender, destination, patient)
+        return {"destination_id": destination, "patient_key": patient, "state": "released"}
+
     async def _review(request: Request) -> Review:
         found = await reviews.get(request.path_params["destination"], _uuid(request.path_params["patient"]))
         if found is None:
@@ -74,6 +85,8 @@ def writer_routes(reviews: Reviews, platforms: Mapping[str, Platform]) -> list[R
         (REVIEW_PATH, show_review, "GET"),
         (DECISION_PATH, decide, "POST"),
         (LIMITS_PATH, limits, "GET"),
+        (PARKED_PATH, list_waiting, "GET"),
+        (RELEASE_PATH, release_one, "POST"),
     ]
     return [Route(path, _answered(path, work), methods=[method]) for path, work, method in routes]
 
