@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-import orjson
-
 from services.carepatron_writer.core import Decision, Link, Offer, Refusal, Settlement
 from services.carepatron_writer.platforms.port import Candidate
 from shared.delivery import CoalescingWriter
@@ -114,7 +112,7 @@ class PostgresLedger:
 
     async def ask_person(self, destination_id: str, patient_key: str, clinic_id: str | None, candidates: Sequence[Candidate]) -> None:
         """Seldom, so a statement of its own."""
-        shown = orjson.dumps([asdict(one) for one in candidates]).decode()
+        shown = [asdict(one) for one in candidates]
         async with guarded():
             await self._pool.execute(SQL["ask_person"], destination_id, patient_key, clinic_id, shown)
 

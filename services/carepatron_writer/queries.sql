@@ -49,7 +49,7 @@ WHERE destination_id = $1 AND kind = 'patient' AND our_id = $2 AND external_id =
 -- name: ask_person
 -- A question for a person. One that was answered is asked again: the answer did not settle it.
 INSERT INTO platform_reviews AS r (destination_id, patient_key, clinic_id, candidates, state)
-VALUES ($1, $2, $3, $4::jsonb, 'open')
+VALUES ($1, $2, $3, $4, 'open')
 ON CONFLICT (destination_id, patient_key) DO UPDATE
 SET candidates = excluded.candidates, state = 'open', external_id = NULL,
     asked_at = CASE WHEN r.state = 'open' THEN r.asked_at ELSE now() END

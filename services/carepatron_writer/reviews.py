@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-import orjson
-
 from services.carepatron_writer.core import repaired
 from services.carepatron_writer.platforms.port import Parked, Platform, Rejected
 from shared.errors import Unavailable
@@ -140,7 +138,7 @@ def _review(row: Any, decisions: tuple[Past, ...] = ()) -> Review:
         str(row["patient_key"]),
         row["clinic_id"],
         row["state"],
-        orjson.loads(row["candidates"]),
+        row["candidates"],
         row["external_id"],
         row["asked_at"],
         row["documents_waiting"],
