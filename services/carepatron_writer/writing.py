@@ -16,6 +16,7 @@ from services.carepatron_writer.platforms.port import (
     Parked,
     Platform,
     Priority,
+    ReadBack,
     Rejected,
     RetryAfter,
     Unchanged,
@@ -28,6 +29,7 @@ from shared.outcomes import Reason, Status
 ROUNDS = 5  # claims lost to another writer before the lane pauses
 GONE = frozenset({Reason.CONTACT_MISSING, Reason.CONTACT_MERGED})
 MOVING_PAUSE_SECONDS = 2.0
+SIGHTINGS = 3  # tries in a row that read back the same other bytes before we believe it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Writing:
         self._platform = platform
         self._read_back_share = read_back_share
         self._chance = chance
+        self._doubts: dict[str, tuple[ReadBack | None, int]] = {}  # by document: what was read back instead, and how often
 
     async def write(self, offer: Offer, prepare: Prepare) -> Settlement:
         """The outcome of an offer. Raises Unavailable."""
@@ -112,7 +115,7 @@ class Writing:
                     may_be_sent = False
                     contact, answer = (contact, found) if found else await self._put(offer, contact, payload)
                     may_be_sent = isinstance(answer, (Created, Updated, Unchanged))
-                    answer = await self._read_back(contact, payload, answer, is_wanted=is_read_first)
+                    answer = await self._read_back(offer, contact, payload, answer, is_wanted=is_read_first)
         except OutcomeUnknown:
             raise  # the link stays `sending`
         except Unavailable:
@@ -157,22 +160,22 @@ class Writing:
         stored = await self._platform.find_document(contact, payload.document_id, payload)
         return Unchanged(stored.external_id) if stored is not None and stored.is_same and not stored.is_withdrawn else None
 
-    async def _read_back(self, contact: str, payload: Upload | Withdrawal, answer: Answer, *, is_wanted: bool) -> Answer:
+    async def _read_back(self, offer: Offer, contact: str, payload: Upload | Withdrawal, answer: Answer, *, is_wanted: bool) -> Answer:
         """The answer, unless the platform gives out other bytes than it took: always looked at after an unknown outcome, else by chance."""
         if not isinstance(payload, Upload) or not isinstance(answer, (Created, Updated, Unchanged)):
             return answer
         if not is_wanted and (isinstance(answer, Unchanged) or self._chance() >= self._read_back_share):
             return answer
-        seen = None
-        for _ in range(2):
-            found = await self._platform.read_back(contact, payload.document_id)
-            if found is not None and (
-                found.version > payload.version or (found.version, found.sha256) == (payload.version, payload.sha256)
-            ):
-                return answer
-            if seen is not None and found != seen[0]:
-                raise Unavailable(self._platform.name, "what is read back keeps changing")  # a broken answer is no proof
-            seen = (found,)
+        found = await self._platform.read_back(contact, payload.document_id)
+        if found is not None and (found.version > payload.version or (found.version, found.sha256) == (payload.version, payload.sha256)):
+            self._doubts.pop(payload.document_id, None)
+            return answer
+        before, times = self._doubts.get(payload.document_id, (found, 0))
+        times = times + 1 if before == found else 1
+        if times < SIGHTINGS:  # one broken answer is no proof
+            self._doubts[payload.document_id] = (found, times)
+            raise Unavailable(offer.destination_id, "what is read back differs")
+        del self._doubts[payload.document_id]
         return Parked(Reason.READ_BACK_DIFFERS, "content")
 
     async def _put(self, offer: Offer, contact: str, payload: Upload | Withdrawal) -> tuple[str, Answer]:

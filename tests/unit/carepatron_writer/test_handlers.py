@@ -41,10 +41,10 @@ class House:
         self.ledger = MemoryLedger()
         self.platform = MemoryPlatform()
         self.content = MemoryContentStore()
+        self._handler = write_documents(self.ledger, {"carepatron": self.platform}, self.content)
 
     async def handle(self, record: Record) -> Outcome:
-        handler = write_documents(self.ledger, {"carepatron": self.platform}, self.content)
-        (outcome,) = await handler(record)
+        (outcome,) = await self._handler(record)
         return outcome
 
     async def deliver(self, *records: Record) -> list[Outcome]:
