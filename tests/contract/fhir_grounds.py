@@ -1,8 +1,17 @@
 """FHIR servers for the platform contract: the strict fake in process, and a real one whose address the environment names."""
 
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,12 +20,22 @@ from services.carepatron_writer.platforms.fhir_r4 import PACKAGE
 from services.carepatron_writer.platforms.fhir_r4.account import Account
 from services.carepatron_writer.platforms.fhir_r4.adapter import FhirR4
 from services.carepatron_writer.platforms.fhir_r4.credentials import NoLogin
+from services.carepatron_writer.platforms.fhir_r4.sandbox import FhirServer
 from services.carepatron_writer.platforms.fhir_r4.settings import FhirSettings
 from services.carepatron_writer.platforms.fhir_r4.wire import Wire
 from services.carepatron_writer.platforms.http import Credentials, PlatformClient
 from tests.contract.writing_fakes import a_profile
 
+ROOT = "http://127.0.0.1/fhir"
 FHIR_JSON = {"content-type": "application/fhir+json"}
+OTHER = {"identifier": {"system": "urn:example:mrn", "value": "other"}}  # a logical reference: whom somebody was merged into is not there
+
+
+async def no_pause(seconds: float) -> None:
+    """Go on at once."""
+
+
+UNHURRIED: dict[str, Any] = {"sleep": no_pause, "chance": lambda: 0.5}
 
 
 @dataclass
@@ -44,6 +63,50 @@ def open_fhir(
 
 
 @asynccontextmanager
+async def fhir_fake(server: FhirServer | None = None, **settings: Any) -> AsyncIterator[FhirGround]:
+    """The strict fake, by the book unless it was made otherwise."""
+    there = server or FhirServer()
+    adapter = open_fhir(ROOT, transport=httpx.ASGITransport(app=there.app), said=UNHURRIED, **settings)
+
+    async def set_status(external_id: str, status: str) -> None:
+        patient = dict(there.rest.read("Patient", external_id))
+        patient["active"] = status == "active"
+        if status == "merged":
+            patient["link"] = [{"other": OTHER, "type": "replaced-by"}]
+        there.rest.update("Patient", external_id, patient)
+
+    yield FhirGround(adapter, set_status)
+    await adapter.aclose()
+
+
+def has_address() -> bool:
+    """Whether the environment names a real server: FHIR_BASE_URL, or with HAPI=1 a script in FHIR_SERVER_START that starts one."""
+    return bool(os.environ.get("FHIR_BASE_URL") or (os.environ.get("HAPI") == "1" and os.environ.get("FHIR_SERVER_START")))
+
+
+@cache
+def real_address() -> str:
+    """Its address; a server that we start ends with the tests. The script takes a port and a folder, and prints the address when ready."""
+    known = os.environ.get("FHIR_BASE_URL")
+    if known:
+        return known
+    folder = Path(tempfile.mkdtemp(prefix="fhir-server-"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    log = folder / "address"
+    with log.open("wb") as out:  # a file, no pipe: the server itself keeps it open
+        subprocess.run([os.environ["FHIR_SERVER_START"], port, str(folder)], stdout=out, check=True, timeout=280)
+    atexit.register(_stop, folder)
+    return log.read_text().strip().splitlines()[-1]
+
+
+def _stop(folder: Path) -> None:
+    os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
 async def fhir_address(root: str, **settings: Any) -> AsyncIterator[FhirGround]:
     """A real server."""
     adapter = open_fhir(root, **settings)
@@ -52,9 +115,8 @@ async def fhir_address(root: str, **settings: Any) -> AsyncIterator[FhirGround]:
         async def set_status(external_id: str, status: str) -> None:
             patient = (await own.get(f"/Patient/{external_id}")).json()
             patient["active"] = status == "active"
-            if status == "merged":  # a logical reference: whom it was merged into is not there
-                other = {"identifier": {"system": "urn:example:mrn", "value": "other"}}
-                patient["link"] = [{"other": other, "type": "replaced-by"}]
+            if status == "merged":
+                patient["link"] = [{"other": OTHER, "type": "replaced-by"}]
             answer = await own.put(f"/Patient/{external_id}", json=patient, headers=FHIR_JSON)
             answer.raise_for_status()
 
