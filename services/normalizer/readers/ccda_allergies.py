@@ -5,9 +5,8 @@ from typing import Literal
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_codes import read_coding, wording
 from services.normalizer.readers.ccda_context import Context
-from services.normalizer.readers.ccda_denials import denies, knows_nothing
 from services.normalizer.readers.ccda_history import Around, began, status_of
-from services.normalizer.readers.denials import ANY, denied, says_nothing
+from services.normalizer.readers.denials import ANY, denied_allergy, denies, is_unknown_allergen, knows_nothing
 from shared.canonical.elements import Coding, DietaryPreference, HistoryEntry
 from shared.formats.cda_tree import Element, attribute, child, children, descend
 
@@ -40,10 +39,10 @@ def read_allergies(observation: Element, around: Around, context: Context) -> li
         finding = allergen or (None if named else kind)
         if finding is None and text is None:
             continue
-        if knows_nothing(finding, text) or (finding is None and says_nothing(text)):
+        if knows_nothing(finding, text) or (finding is None and is_unknown_allergen(None, text)):
             context.warn("no_information")
             continue
-        none_of = denied([one for one in (allergen, kind) if one], text)
+        none_of = denied_allergy([one for one in (allergen, kind) if one], text)
         negated = around.is_negated or none_of is not None or denies(finding, text)
         category, diet_kind = _classify(kinds, allergen, none_of, is_none_known=negated and (allergen is None or none_of is not None))
         entries.append(HistoryEntry("allergy", finding, text, status, onset, negated, category, criticality))

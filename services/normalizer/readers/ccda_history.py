@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.ccda_codes import read_coding, wording
 from services.normalizer.readers.ccda_context import Context
-from services.normalizer.readers.ccda_denials import denies, knows_nothing
 from services.normalizer.readers.ccda_values import read_value, say
+from services.normalizer.readers.denials import denies, knows_nothing
 from shared.canonical.elements import Coding, HistoryEntry, HistoryKind
 from shared.formats.cda_tree import Element, attribute, child, children, descend
 

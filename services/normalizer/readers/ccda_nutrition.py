@@ -2,9 +2,9 @@
 
 from services.normalizer.readers.ccda_codes import read_coding, wording
 from services.normalizer.readers.ccda_context import Context
-from services.normalizer.readers.ccda_denials import denies, knows_nothing
 from services.normalizer.readers.ccda_history import Around
 from services.normalizer.readers.ccda_results import read_results
+from services.normalizer.readers.denials import denies, knows_nothing
 from shared.canonical.elements import DietaryPreference, Result
 from shared.formats.cda_tree import Element, attribute, child
 

@@ -3,15 +3,13 @@
 from typing import Literal
 
 from services.normalizer.mappings.tables import load_table
-from services.normalizer.readers.denials import ANY, denied, says_nothing
-from services.normalizer.readers.fhir_concepts import CODES, codes_of, concept_text, read_code, status_code
+from services.normalizer.readers.denials import ANY, denied_allergy, denies, is_unknown_allergen
+from services.normalizer.readers.fhir_concepts import codes_of, concept_text, read_code, status_code
 from services.normalizer.readers.fhir_values import Context, onset_of
 from shared.canonical.elements import DietaryPreference, HistoryEntry
 from shared.canonical.reading import PatientReading
 from shared.formats.fhir_tree import Resource, listed, objects, text_of
 
-NEGATIONS: dict[str, str] = CODES["negations"]
-UNKNOWN = frozenset(CODES["without_information"])
 RETRACTED = ("entered-in-error", "refuted")
 FOODS = frozenset(load_table("ccda_allergies")["foods"])
 # a substance that is no risk: https://hl7.org/fhir/extensions/StructureDefinition-allergyintolerance-substanceExposureRisk.html
@@ -25,15 +23,15 @@ def read_allergy(resource: Resource, reading: PatientReading, context: Context) 
     exposed, has_no_risk = _exposure(resource)
     concept = resource.get("code") or exposed or _first_substance(resource)
     code, text, codes = read_code(concept), concept_text(concept), codes_of(concept)
-    if codes & UNKNOWN or says_nothing(text):
+    if is_unknown_allergen(code, text):
         context.warn("no_information", context.tree.place(resource))
         return
     if code is None and not text:
         context.warn("allergy_without_substance", context.tree.place(resource))
         return
-    none_of = next((NEGATIONS[one] for one in codes if one in NEGATIONS), None) or denied([code] if code else [], text)
+    none_of = denied_allergy([code] if code else [], text)
     verification = status_code(resource, "verificationStatus") or text_of(resource.get("status"))  # DSTU2 had one status for both
-    negated = none_of is not None or has_no_risk or verification == "refuted"
+    negated = none_of is not None or denies(code) or has_no_risk or verification == "refuted"
     category = _category(resource, codes, none_of)
     status = verification if verification in RETRACTED else status_code(resource, "clinicalStatus") or text_of(resource.get("status"))
     criticality = _CRITICALITY.get(text_of(resource.get("criticality")) or "")

@@ -45,9 +45,15 @@ def read_concept(concept: Any) -> Coding | None:
 
 
 def read_code(concept: Any) -> Coding | None:
-    """A CodeableConcept as far as it is coded; beside it stands `concept_text`."""
-    code = read_concept(concept)
-    return code if code and code.code else None
+    """A CodeableConcept as far as it is coded; beside it stands `concept_text`. A coding without a code gives way to one that has it."""
+    found = read_concept(concept)
+    if found is None or found.code:
+        return found
+    first = next((one for one in found.translations if one.code), None)
+    if first is not None:
+        first.display = first.display or found.display
+        first.translations = [one for one in found.translations if one is not first]
+    return first
 
 
 def concept_text(concept: Any) -> str | None:

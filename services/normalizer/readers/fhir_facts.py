@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from services.normalizer.readers.denials import denied
-from services.normalizer.readers.fhir_allergies import NEGATIONS, RETRACTED, UNKNOWN, read_allergy
-from services.normalizer.readers.fhir_concepts import codes_of, concept_text, read_code, status_code
+from services.normalizer.readers.denials import denied_allergy, denies, knows_nothing
+from services.normalizer.readers.fhir_allergies import RETRACTED, read_allergy
+from services.normalizer.readers.fhir_concepts import concept_text, read_code, status_code
 from services.normalizer.readers.fhir_nutrition import coded, read_nutrition_order
 from services.normalizer.readers.fhir_values import Context, onset_of, read_value
 from services.normalizer.readers.lines import value_text
@@ -123,12 +123,11 @@ def _encounter(resource: Resource, reading: PatientReading, context: Context) ->
 
 def _add(resource: Resource, reading: PatientReading, context: Context, entry: HistoryEntry, concept: object) -> None:
     """Put code and text into an entry and keep it, when there is either; a code that says "none known" denies."""
-    codes = codes_of(concept)
-    if codes & UNKNOWN:
+    entry.code, entry.text = read_code(concept), concept_text(concept)
+    if knows_nothing(entry.code, entry.text):
         context.warn("no_information", context.tree.place(resource))
         return
-    entry.code, entry.text = read_code(concept), concept_text(concept)
-    entry.negated = entry.negated or any(one in NEGATIONS for one in codes)
+    entry.negated = entry.negated or denies(entry.code, entry.text)
     if entry.code is None and entry.text is None:
         context.warn("fact_without_code", context.tree.place(resource))
         return
@@ -164,6 +163,6 @@ def fact_lines(resource: Resource, context: Context) -> list[str]:
 
 def _line(entry: HistoryEntry | DietaryPreference) -> str:
     """Words and status; what is denied without saying so itself begins with "not"."""
-    is_plain = not entry.negated or entry.status in _DENYING or denied([entry.code] if entry.code else [], entry.text) is not None
-    shown = entry.text if is_plain or (entry.code and entry.code.code in NEGATIONS) else f"not: {entry.text}"
+    says_so = denied_allergy([entry.code] if entry.code else [], entry.text) is not None or denies(entry.code, entry.text)
+    shown = entry.text if not entry.negated or entry.status in _DENYING or says_so else f"not: {entry.text}"
     return f"{shown} ({entry.status})" if entry.status else str(shown)

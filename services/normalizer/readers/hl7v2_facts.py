@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from services.normalizer.mappings.tables import load_table
-from services.normalizer.readers.denials import ANY, denied, says_nothing
+from services.normalizer.readers.denials import ANY, denied_allergy, denies, is_unknown_allergen, knows_nothing
 from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time, system_of
 from shared.canonical.elements import Coding, DietaryPreference, DietKind, HistoryEntry
 from shared.canonical.reading import Warning
@@ -28,20 +28,35 @@ def read_facts(message: Message, warnings: list[Warning]) -> tuple[list[HistoryE
             history.append(allergy)
             if preference:
                 diet.append(preference)
-    history += [made for one in message.all("DG1") if (made := _diagnosis(one))]
-    history += [made for one in message.all("PRB") if (made := _problem(one))]
-    history += [made for one in message.all("PR1") if (made := _procedure(one))]
-    history += [made for one in message.all("RXA") if (made := _administered(message, one, warnings))]
+    for segment, entry in _stated(message, warnings):
+        code, words = entry.code, (entry.text, entry.code.display if entry.code else None)
+        if knows_nothing(code if code and code.code else None, *words):
+            warnings.append(Warning("no_information", f"{segment.name}[{segment.number}]"))
+            continue
+        entry.negated = entry.negated or denies(code, *words)
+        history.append(entry)
     if any(message.all(name) for name, _ in DRUGS) or message.all("ODS"):
         for segment, status in _ordered(message):
             if segment.name == "ODS":
                 diet += _diet(segment, status)
-            elif (entry := _drug(segment, status)) and not _is_known(entry, history):
-                history.append(entry)
+            elif (drug := _drug(segment, status)) and not _is_known(drug, history):
+                history.append(drug)
     for visit in message.all("PV1"):
         if code := read_code(visit.field(38)):  # diet type, table 0114
             diet.append(DietaryPreference("diet", code, None, status="active"))
     return history, diet
+
+
+def _stated(message: Message, warnings: list[Warning]) -> Iterator[tuple[Segment, HistoryEntry]]:
+    """Diagnoses, problems, procedures, vaccines and drugs given, each with its segment."""
+    readers = (("DG1", _diagnosis), ("PRB", _problem), ("PR1", _procedure))
+    for name, read in readers:
+        for one in message.all(name):
+            if made := read(one):
+                yield one, made
+    for one in message.all("RXA"):
+        if made := _administered(message, one, warnings):
+            yield one, made
 
 
 def _allergies(segment: Segment, warnings: list[Warning]) -> Iterator[tuple[HistoryEntry, DietaryPreference | None]]:
@@ -58,10 +73,10 @@ def _allergies(segment: Segment, warnings: list[Warning]) -> Iterator[tuple[Hist
     if not codes:
         warnings.append(Warning("allergy_without_substance", f"{segment.name}[{segment.number}]-3"))
     for code in codes:
-        if says_nothing(code.display or code.code):
+        if is_unknown_allergen(code, code.display or code.code):
             warnings.append(Warning("no_information", f"{segment.name}[{segment.number}]-3"))
             continue
-        none_of = denied([code])
+        none_of = denied_allergy([code])
         text = code.display if code.code is None else None
         # a type that says nothing: the few codes that are known to be food
         known = "food" if any(one.code in FOODS for one in (code, *code.translations)) else None
