@@ -39,6 +39,7 @@ def run_command() -> None:
     """Build the command line and run what was asked for."""
     import typer
 
+    import services.audit.chain_cli
     import services.audit.cli
     import services.carepatron_writer.cli
     import services.ingest.cli
@@ -61,6 +62,7 @@ def run_command() -> None:
     services.ingest.replay_cli.register(app)
     services.audit.cli.register(app)
     services.verify_cli.register(app)
+    services.audit.chain_cli.register(app)
     services.carepatron_writer.cli.register(app)
     services.operations_cli.register(app, SERVICES)
     app()

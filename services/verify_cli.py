@@ -1,10 +1,12 @@
-"""`healthcare-records verify`: the books, and with `--platform` what platforms really have."""
+"""`healthcare-records verify`: the books; with `--platform` what platforms really have; with `--chain` the log's hash chain."""
 
+from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from services.audit.chain_cli import check_chain_of, show_chain
 from services.audit.cli import read_books, show_books
 from services.carepatron_writer.commands.common import (
     DestinationOption,
@@ -29,6 +31,11 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     platform: Annotated[bool, typer.Option("--platform", help="Read back what the platforms have, instead of the books.")] = False,
+    chain: Annotated[bool, typer.Option("--chain", help="Check the hash chain of the log, instead of the books.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="With --chain: an export instead of the database.", exists=True, dir_okay=False)
+    ] = None,
+    anchors: Annotated[Path | None, typer.Option(help="With --chain: the file of anchors.", exists=True, dir_okay=False)] = None,
     destination: DestinationOption = None,
     patient: PatientOption = None,
     provider: ProviderOption = None,
@@ -38,8 +45,18 @@ def verify(
 ) -> None:
     """Prove from Kafka's offsets and the log that every document is accounted for; names what is missing. Exit 1 when not.
 
-    With --platform: read every document back from the platform and compare it with what was written.
+    With --platform: read every document back from the platform and compare it with what was written. With --chain: name the first row
+    of the log that was edited, taken out or cut off.
     """
+    if chain:
+        checked = check_chain_of(export, anchors)
+        if as_json:
+            typer.echo(orjson.dumps(checked.as_dict()).decode())
+        else:
+            show_chain(checked)
+        raise typer.Exit(EXIT_TROUBLE if checked.faults else 0)
+    if export or anchors:
+        raise typer.BadParameter("belongs to --chain", param_hint="--export, --anchors")
     if not platform:
         if any((destination, patient, provider, since, until)):
             raise typer.BadParameter("narrows --platform only", param_hint="--patient, --provider, …")

@@ -1,12 +1,16 @@
 """The wiring of audit: pool, two partition logs, the books in the background, API and dashboard behind the service's door."""
 
+from functools import partial
+
 from faststream.kafka import KafkaBroker
 from starlette.routing import Mount
 
 from services.audit.api.application import make_application
+from services.audit.appending import Appender
 from services.audit.books_keeper import BooksKeeper
 from services.audit.desk import record_quarantined
 from services.audit.handlers import FindBeginning, PartitionLog
+from services.audit.keeping import Anchors
 from services.audit.settings import Settings
 from services.audit.sync_log import record_outcomes
 from services.audit.verification import verify
@@ -38,7 +42,7 @@ async def wire(service: Service, settings: Settings) -> None:
     broker = KafkaBroker(platform.bootstrap, logger=None, graceful_timeout=None)
     find_beginning = beginnings(platform.bootstrap)
     for name, topic, group, write in (
-        ("outcomes", OUTCOMES, AUDIT_GROUP, record_outcomes),
+        ("outcomes", OUTCOMES, AUDIT_GROUP, partial(record_outcomes, appender=Appender())),
         ("quarantine", QUARANTINED, DESK_GROUP, record_quarantined),
     ):
         log = PartitionLog(pool, group, write, find_beginning)
@@ -58,8 +62,9 @@ async def wire(service: Service, settings: Settings) -> None:
     books = BooksKeeper(
         lambda: verify(platform.database_url, platform.kafka_bootstrap_servers), interval_seconds=settings.books_interval_seconds
     )
-    service.on_running.append(books.start)
-    service.on_stopping.append(books.stop)
+    anchors = Anchors(pool, settings.anchors, url=settings.anchor_url or None, interval_seconds=settings.anchor_interval_seconds)
+    service.on_running += [books.start, anchors.start]
+    service.on_stopping += [books.stop, anchors.stop]
     service.routes.append(Mount("/", make_application(pool, books, refresh_seconds=settings.refresh_seconds)))
     service.broker = broker
 

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import orjson
 
 from shared.identity import outcome_id
 from shared.outcomes import TERMINAL, LossCounts, OutcomeRecorded, Status, decode_outcome
@@ -26,7 +25,8 @@ _PATH = re.compile(r"[A-Za-z0-9_.\[\]/()-]{1,200}")  # of an element in the ledg
 _MARK = re.compile(r"[a-z][a-z0-9_]{0,39}:[a-z_]{1,39}")
 _PLACE = re.compile(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}")
 
-Row = tuple[Any, ...]  # in the order of `append_outcomes` (or of the other statement it is for) in queries.sql
+Row = tuple[Any, ...]  # of the desk, in the order of `append_quarantined` in queries.sql
+LogRow = dict[str, Any]  # by column of synchronization_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Unreadable:
     where: str
 
 
-def row_of(value: bytes | None) -> Row | Unreadable:
+def row_of(value: bytes | None) -> LogRow | Unreadable:
     """The row of one outcome record."""
     if value is None:
         return Unreadable("value")
@@ -64,7 +64,7 @@ def row_of(value: bytes | None) -> Row | Unreadable:
     return _row(outcome, key, moment)
 
 
-def _row(outcome: OutcomeRecorded, key: UUID | None, moment: datetime | None) -> Row:
+def _row(outcome: OutcomeRecorded, key: UUID | None, moment: datetime | None) -> LogRow:
     patient_id = uuid_of(outcome.patient_key)
     document_id = uuid_of(outcome.document_id)
     passed_on = [place for place in outcome.passed_on[:MAX_LIST] if _PLACE.fullmatch(place)]
@@ -86,42 +86,42 @@ def _row(outcome: OutcomeRecorded, key: UUID | None, moment: datetime | None) ->
         details["losses"] = _losses(outcome.losses)
     if marks := [one for one in outcome.nutrition[:MAX_LIST] if _MARK.fullmatch(one)]:
         details["nutrition"] = marks
-    return (
-        key,
-        patient_id,
-        document_id,
-        clean(outcome.action),
-        moment,
-        outcome.status,
-        orjson.dumps(details).decode() if details else "{}",
-        outcome.stage,
-        clean(outcome.reason),
-        clean(outcome.where),
-        clean(outcome.platform),
-        clean(outcome.external_id),
-        clean(outcome.provider_id),
-        bounded(outcome.attempt, MAX_INT),
-        bounded(outcome.duration_ms, MAX_BIGINT),
-        clean(outcome.correlation_id),
-        clean(outcome.replay_id),
-        clean(outcome.mapping_version),
-        outcome.topic,
-        outcome.partition,
-        outcome.offset,
-        outcome.part,
-        "\n".join(passed_on),
-        clean(outcome.origin),
-        clean(outcome.clinic_id),
-        clean(outcome.destination_id),
-        clean(outcome.document_type),
-        clean(outcome.source_version),
-        clean(outcome.format),
-        clean(outcome.sha256),
-        None if outcome.size is None else bounded(outcome.size, MAX_BIGINT),
-        clean(outcome.rule),
-        "\n".join(filter(None, map(clean, outcome.warnings[:MAX_LIST]))),
-        outcome.status not in NOT_TERMINAL,
-    )
+    return {
+        "id": key,
+        "patient_id": patient_id,
+        "document_id": document_id,
+        "action": clean(outcome.action),
+        "timestamp": moment,
+        "status": outcome.status,
+        "details": details,
+        "stage": outcome.stage,
+        "reason": clean(outcome.reason),
+        "where": clean(outcome.where),
+        "platform": clean(outcome.platform),
+        "external_id": clean(outcome.external_id),
+        "provider": clean(outcome.provider_id),
+        "attempt": bounded(outcome.attempt, MAX_INT),
+        "duration_ms": bounded(outcome.duration_ms, MAX_BIGINT),
+        "correlation_id": clean(outcome.correlation_id),
+        "replay_id": clean(outcome.replay_id),
+        "mapping_version": clean(outcome.mapping_version),
+        "topic": outcome.topic,
+        "partition": outcome.partition,
+        "offset": outcome.offset,
+        "part": outcome.part,
+        "passed_on": passed_on,
+        "origin": clean(outcome.origin),
+        "clinic_id": clean(outcome.clinic_id),
+        "destination_id": clean(outcome.destination_id),
+        "document_type": clean(outcome.document_type),
+        "source_version": clean(outcome.source_version),
+        "format": clean(outcome.format),
+        "sha256": clean(outcome.sha256),
+        "size": None if outcome.size is None else bounded(outcome.size, MAX_BIGINT),
+        "rule": clean(outcome.rule),
+        "warnings": [one for one in map(clean, outcome.warnings[:MAX_LIST]) if one],
+        "is_terminal": outcome.status not in NOT_TERMINAL,
+    }
 
 
 def _losses(losses: LossCounts) -> dict[str, Any]:

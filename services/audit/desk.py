@@ -45,7 +45,7 @@ async def record_quarantined(pool: Any, step: Step, records: Sequence[Record]) -
     for record in records:
         row = quarantined_row(record.value)
         rows.append(desk_row(record, row.where) if isinstance(row, Unreadable) else row)
-    return await store_batch(pool, step, {"append_quarantined": rows})
+    return await store_batch(pool, step, rows)
 
 
 def quarantined_row(value: bytes | None) -> Row | Unreadable:

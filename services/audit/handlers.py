@@ -38,7 +38,7 @@ class PartitionLog:
         """Lay a record that the log cannot take on the desk and go on behind it."""
 
         async def write(pool: Any, step: Step, records: Sequence[Record]) -> Stored | Overtaken:
-            return await store_batch(pool, step, {"append_quarantined": [desk_row(one, "record", defect) for one in records]})
+            return await store_batch(pool, step, [desk_row(one, "record", defect) for one in records])
 
         return await self._store((record.topic, record.partition), [record], write)
 

@@ -3,10 +3,12 @@
 A zombie (a consumer that lost its partition and does not know) believes in an older position; its compare-and-set fails and takes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.audit.core import Row
+from services.audit.appending import Appender
+from services.audit.core import LogRow, Row
 from shared.postgres import guarded, load_queries
 
 SQL = load_queries("services.audit")
@@ -48,9 +50,12 @@ async def read_position(pool: Any, group: str, topic: str, partition: int) -> in
         return found
 
 
-async def store_batch(pool: Any, step: Step, rows_by_query: dict[str, list[Row]]) -> Stored | Overtaken:
-    """Append rows and move the position, both or neither. Raises Unavailable; a repetition afterwards changes nothing."""
+async def store_batch(
+    pool: Any, step: Step, aside: Sequence[Row], outcomes: Sequence[LogRow] = (), appender: Appender | None = None
+) -> Stored | Overtaken:
+    """Append rows to the desk and to the log, and move the position, all or nothing. Raises Unavailable; a repetition changes nothing."""
     place = (step.group, step.topic, step.partition)
+    log = appender or Appender()
     try:
         async with guarded(), pool.acquire() as connection, connection.transaction():
             if step.expected is None:
@@ -59,11 +64,14 @@ async def store_batch(pool: Any, step: Step, rows_by_query: dict[str, list[Row]]
                 moved = await connection.fetchval(SQL["advance_position"], *place, step.next_offset, step.expected)
             if moved is None:
                 raise _Lost
-            inserted = 0
-            for query, rows in rows_by_query.items():
-                if rows:
-                    done: str = await connection.execute(SQL[query], *zip(*rows, strict=True))
-                    inserted += int(done.rsplit(" ", 1)[1])
+            inserted = await log.append(connection, step.partition, outcomes)
+            if aside:
+                done: str = await connection.execute(SQL["append_quarantined"], *zip(*aside, strict=True))
+                inserted += int(done.rsplit(" ", 1)[1])
             return Stored(inserted)
     except _Lost:
+        log.forget()
         return Overtaken(await read_position(pool, *place))
+    except BaseException:
+        log.forget()
+        raise

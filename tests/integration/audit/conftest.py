@@ -179,3 +179,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def tamper(pool: Any, statement: str, *arguments: Any) -> None:
+    """Change the log as somebody with all rights over the database can: past its triggers."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(statement, *arguments)

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.audit.books import demo_report, verify
 from shared import topics
-from tests.integration.audit.conftest import House
+from tests.integration.audit.conftest import House, tamper
 
 Run = Callable[[Callable[[House], Awaitable[None]]], None]
 DOCUMENT = "0b0e7c1e-6a64-5f43-8f44-2f3f6c0a8b11"
@@ -14,9 +14,8 @@ DOCUMENT = "0b0e7c1e-6a64-5f43-8f44-2f3f6c0a8b11"
 async def drop(house: House, place: str) -> None:
     """Take the rows of a record out of the log, as a fault would."""
     topic, partition, offset = place.rsplit("/", 2)
-    await house.pool.execute(
-        'DELETE FROM synchronization_log WHERE topic = $1 AND partition = $2 AND "offset" = $3', topic, int(partition), int(offset)
-    )
+    statement = 'DELETE FROM synchronization_log WHERE topic = $1 AND partition = $2 AND "offset" = $3'
+    await tamper(house.pool, statement, topic, int(partition), int(offset))
 
 
 def test_books_balance_when_every_document_has_ended(in_house: Run) -> None:

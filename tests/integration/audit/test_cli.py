@@ -15,7 +15,7 @@ from services.audit.sync_log import record_outcomes
 from shared.outcomes import LossCounts
 from shared.postgres import open_pool
 from shared.topics import AUDIT_GROUP, OUTCOMES, RECEIVED
-from tests.integration.audit.conftest import made_outcome, opened, outcome_record
+from tests.integration.audit.conftest import made_outcome, opened, outcome_record, tamper
 
 DOCUMENT = "0b0e7c1e-6a64-5f43-8f44-2f3f6c0a8b11"
 app = typer.Typer()
@@ -39,7 +39,7 @@ def test_commands_tell_the_truth_and_name_what_is_missing(
                 await house.deliver("event-1", document_id=DOCUMENT)
                 await house.audit()
             else:
-                await house.pool.execute("DELETE FROM synchronization_log WHERE stage = 'carepatron_writer'")
+                await tamper(house.pool, "DELETE FROM synchronization_log WHERE stage = 'carepatron_writer'")
 
     asyncio.run(deliver(hurt=False))
     whole = runner.invoke(app, ["verify"])

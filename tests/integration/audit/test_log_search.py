@@ -215,7 +215,7 @@ def test_the_page_says_who_should_do_what(audit_url: str) -> None:
         html = (await visitor.page("/")).partition("What needs someone")[2].partition("The log")[0]
 
         assert "The platform has a client who may be this patient." in html
-        assert "Decide whether they are the same person, then release it." in html
+        assert "Decide with healthcare-records reviews; what waits comes in then." in html
         assert "for <b>the clinic</b>" in html
         assert "/?reason=possible_duplicate#log" in html
         assert "leave this document out" not in html

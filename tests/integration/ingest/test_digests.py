@@ -121,8 +121,8 @@ def test_a_database_that_is_away_is_an_outage(migrated_url: str) -> None:
 def test_the_status_comes_from_the_sync_log(migrated_url: str) -> None:
     insert = """
         INSERT INTO synchronization_log
-            (id, action, "timestamp", status, stage, reason, correlation_id, topic, partition, "offset", passed_on, is_terminal)
-        VALUES (gen_random_uuid(), $1, now(), $2, $3, $4, $5, 't', 0, 0, $6, $7)
+            (id, action, "timestamp", recorded_at, status, stage, reason, correlation_id, topic, partition, "offset", passed_on, is_terminal)
+        VALUES (gen_random_uuid(), $1, now(), now(), $2, $3, $4, $5, 't', 0, 0, $6, $7)
     """
 
     async def use(_: PostgresDigests, pool: Any) -> None:

@@ -30,13 +30,8 @@ def encoded(**changes: object) -> bytes:
 
 def column(row: object, name: str) -> object:
     """A value of a row by the name of its column."""
-    assert isinstance(row, tuple), row
-    columns = (
-        "id patient_id document_id action timestamp status details stage reason where platform external_id provider attempt duration_ms "
-        "correlation_id replay_id mapping_version topic partition offset part passed_on origin clinic_id destination_id document_type "
-        "source_version format sha256 size rule warnings is_terminal"
-    )
-    return row[columns.split().index(name)]
+    assert isinstance(row, dict), row
+    return row[name]
 
 
 def test_every_field_of_an_outcome_has_its_place_in_the_row() -> None:
@@ -54,12 +49,12 @@ def test_every_field_of_an_outcome_has_its_place_in_the_row() -> None:
     for name, value in {**texts, **numbers}.items():
         if name != "defect":
             assert str(value) == str(column(row, renamed.get(name, name))), name
-    assert orjson.loads(str(column(row, "details"))) == {
+    assert column(row, "details") == {
         "defect": "defect text",
         "losses": {"mapped": 9, "left_out": 2, "unmapped": 4, "paths": {"PID-15": 3}},
         "nutrition": ["potassium:out_of_range"],
     }
-    assert ["\n".join(lists["warnings"]), "\n".join(lists["passed_on"])] == [column(row, "warnings"), column(row, "passed_on")]
+    assert [list(lists["warnings"]), list(lists["passed_on"])] == [column(row, "warnings"), column(row, "passed_on")]
     assert column(row, "timestamp").isoformat() == "2026-11-23T14:05:06.123000+00:00"  # type: ignore[attr-defined]
 
 
@@ -114,8 +109,8 @@ def test_what_postgres_cannot_keep_is_left_out_and_named() -> None:
         )
     )
 
-    assert orjson.loads(str(column(row, "details")))["unreadable"] == ["patient_key", "document_id", "passed_on"]
-    assert (column(row, "patient_id"), column(row, "document_id"), column(row, "passed_on")) == (None, None, "document.normalized.v1/1/2")
+    assert column(row, "details")["unreadable"] == ["patient_key", "document_id", "passed_on"]
+    assert (column(row, "patient_id"), column(row, "document_id"), column(row, "passed_on")) == (None, None, ["document.normalized.v1/1/2"])
     assert column(row, "where") == "PID-3.1 forged"
     assert (len(str(column(row, "provider"))), column(row, "attempt"), column(row, "size")) == (MAX_TEXT, MAX_INT, 0)
     assert "Jane" not in str(row)
