@@ -20,11 +20,13 @@ from services.carepatron_writer.platforms.fhir_r4 import PACKAGE
 from services.carepatron_writer.platforms.fhir_r4.account import Account
 from services.carepatron_writer.platforms.fhir_r4.adapter import FhirR4
 from services.carepatron_writer.platforms.fhir_r4.credentials import NoLogin
+from services.carepatron_writer.platforms.fhir_r4.heads import head_of
 from services.carepatron_writer.platforms.fhir_r4.sandbox import FhirServer
 from services.carepatron_writer.platforms.fhir_r4.settings import FhirSettings
 from services.carepatron_writer.platforms.fhir_r4.wire import Wire
 from services.carepatron_writer.platforms.http import Credentials, PlatformClient
-from tests.contract.writing_fakes import a_profile
+from services.carepatron_writer.platforms.port import Created
+from tests.contract.writing_fakes import a_card, a_profile
 
 ROOT = "http://127.0.0.1/fhir"
 FHIR_JSON = {"content-type": "application/fhir+json"}
@@ -60,6 +62,63 @@ def open_fhir(
     login = credentials or NoLogin()
     client = PlatformClient(root, login, profile, target="fhir", transport=transport)
     return FhirR4(Account(Wire(client), profile, FhirSettings(**settings), **(said or {})), login)
+
+
+class Meddling(httpx.ASGITransport):
+    """Lets somebody else act just before a request is sent; `meddle` gets the request, and may change the server."""
+
+    def __init__(self, server: FhirServer, meddle: Callable[[httpx.Request], None]) -> None:
+        super().__init__(app=server.app)
+        self._meddle = meddle
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Meddle, then send."""
+        self._meddle(request)
+        return await super().handle_async_request(request)
+
+
+def once(matches: Callable[[httpx.Request], bool], act: Callable[[], Any], times: int = 1) -> Callable[[httpx.Request], None]:
+    """Somebody who acts before the first requests of a kind."""
+    left = [times]
+
+    def meddle(request: httpx.Request) -> None:
+        if left[0] and matches(request):
+            left[0] -= 1
+            act()
+
+    return meddle
+
+
+def is_put(request: httpx.Request) -> bool:
+    """A document is about to be changed."""
+    return request.method == "PUT" and "/DocumentReference" in request.url.path
+
+
+def open_fake(
+    server: FhirServer, *, meddle: Callable[[httpx.Request], None] | None = None, said: Mapping[str, Any] | None = None, **settings: Any
+) -> FhirR4:
+    """The adapter over a fake that the test keeps in hand."""
+    transport = Meddling(server, meddle) if meddle else httpx.ASGITransport(app=server.app)
+    return open_fhir(ROOT, transport=transport, said={**UNHURRIED, **(said or {})}, **settings)
+
+
+async def a_client(platform: FhirR4, patient_key: str | None = None, **card: Any) -> str:
+    """A new patient there."""
+    answer = await platform.upsert_patient(a_card(patient_key, **card), None)
+    assert isinstance(answer, Created)
+    return answer.external_id
+
+
+def documents(server: FhirServer) -> list[dict[str, Any]]:
+    """All documents there."""
+    return server.store.all("DocumentReference")
+
+
+def version_in(document: Mapping[str, Any]) -> str:
+    """Our version of a stored document."""
+    head = head_of(document)
+    assert head is not None
+    return head.version
 
 
 @asynccontextmanager

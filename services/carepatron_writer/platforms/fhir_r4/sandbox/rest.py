@@ -74,8 +74,8 @@ class Rest:
                 raise Refused(412, code="HAPI-0958")
             if found:
                 return self._written(kind, found[0], 200)
-            if self.switches.racy_create and gap is not None:
-                await gap()
+        if self.switches.racy_create and gap is not None:
+            await gap()
         self.check_references(checked)
         return self._kept(kind, checked)
 
