@@ -70,7 +70,7 @@ def _read_document(cda: CDA, identity: Identity, provider: ProviderProfile, cont
     code = child(named, "code") if named is not None else None
     coding = read_coding(code)
     title = _title(named) if named is not None else None
-    kind = classify_document(_type_codings(cda, coding), title=title)
+    kind = classify_document(_type_codings(cda, coding), titles=(title, wording(code, context)))
     return DocumentReading(
         document_id=identity.document_id,
         patient_key=identity.patient_key,

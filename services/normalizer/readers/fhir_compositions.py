@@ -1,6 +1,6 @@
 """Compositions: sections with their narrative, and the results and files among their entries."""
 
-from services.normalizer.document_types import OTHER, classify_document
+from services.normalizer.document_types import classify_document
 from services.normalizer.readers.fhir_attachments import attach_contents
 from services.normalizer.readers.fhir_concepts import concept_name, concept_text, read_concept
 from services.normalizer.readers.fhir_facts import fact_lines
@@ -23,8 +23,8 @@ def read_composition(resource: Resource, context: Context) -> DocumentReading:
     parts = ("\n".join(text for text in (one.title, one.text) if text) for one in content.sections)
     content.text = "\n\n".join(one for one in (*parts, content.text) if one) or narrative(resource)
     code, title = read_concept(resource.get("type")), text_of(resource.get("title"))
-    kind = classify_document([code] if code else [], title=title)
-    kind = classify_document(categories_of(resource)) if kind == OTHER else kind
+    categories = categories_of(resource)
+    kind = classify_document([*([code] if code else []), *categories], titles=(concept_name(resource.get("type")), title))
     made = make_document(resource, kind, title or concept_name(resource.get("type")), content, context)
     made.type_coding = code
     made.date = context.date_of(resource, "date")

@@ -24,9 +24,9 @@ def read_reference(resource: Resource, context: Context) -> DocumentReading:
     coding = read_concept(resource.get("type"))
     titles = [one.title for one in content.attachments if one.title]
     named = concept_text(resource.get("type"))
-    kind = classify_document([coding] if coding else [], title=" ".join(one for one in (named, coding.display if coding else None) if one))
+    kind = classify_document([coding] if coding else [], titles=(named, coding.display if coding else None))
     if kind == OTHER:
-        kind = classify_document(categories_of(resource), title=titles[0] if titles else description)
+        kind = classify_document(categories_of(resource), titles=(*titles, description))
     made = make_document(resource, kind, titles[0] if titles else concept_name(resource.get("type")) or description, content, context)
     made.type_coding = coding
     around = next(iter(objects(resource.get("context"))), {})
@@ -60,7 +60,9 @@ def read_report(resource: Resource, context: Context) -> DocumentReading:
     categories = categories_of(resource)
     title = concept_name(resource.get("code"))
     service = next((one.code for held in categories for one in (held, *held.translations) if one.code and one.code.isupper()), None)
-    kind = classify_document([one for one in (code, *categories) if one], diagnostic_service=service, title=title)
+    kind = classify_document(
+        [one for one in (code, *categories) if one], diagnostic_service=service, titles=(title, code.display if code else None)
+    )
     if kind == OTHER and any(one.value.kind == "quantity" for one in content.results):
         kind = "lab_report"
     made = make_document(resource, kind, title, content, context)

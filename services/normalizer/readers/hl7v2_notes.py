@@ -30,7 +30,7 @@ def read_note(
     kind = classify_document([txa_code] if txa_code else [], local_type=txa.text(2))
     if kind == OTHER:
         kind = classify_document(
-            [one for one in (obr_code, *shown[:1]) if one], diagnostic_service=obr.text(24) if obr else None, title=named or title
+            [one for one in (obr_code, *shown[:1]) if one], diagnostic_service=obr.text(24) if obr else None, titles=(named, title)
         )
     key = document_number(message, txa)
     is_cancelled = message.event == "T11"

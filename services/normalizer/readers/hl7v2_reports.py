@@ -97,7 +97,7 @@ def read_report(
     codings = [code for one in groups if (code := read_code(one.obr.field(4)))]
     title = codings[0].display if codings else None
     service = first.text(24)
-    kind = classify_document(codings, diagnostic_service=service, title=title)
+    kind = classify_document(codings, diagnostic_service=service, titles=[one.display for one in codings])
     if (
         kind == OTHER
         and service is None
