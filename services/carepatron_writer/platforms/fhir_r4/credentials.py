@@ -7,6 +7,7 @@ RS384 and ES384 only; the algorithm follows from the key, so `none` and shared s
 import asyncio
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ DEFAULT_LIFE_SECONDS = 300.0
 LONGEST_LIFE_SECONDS = 3600.0
 RENEW_BEFORE_SECONDS = 30.0
 FRESH_SECONDS = 5.0  # a token refused this soon is not refused for its age: another one would not help
+TIMEOUT_SECONDS = 10.0
 MOST_BYTES = 65_536
 SMALLEST_RSA_BITS = 2048
 ALGORITHMS = ("RS384", "ES384")
@@ -78,7 +80,10 @@ class SmartBackend:
         self._lock = asyncio.Lock()
         self._token = ""
         self._ends_at = self._fetched_at = float("-inf")
-        self._http = httpx.AsyncClient(transport=transport, timeout=10.0, follow_redirects=False, trust_env=False)
+        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "healthcare-records"}
+        self._http = httpx.AsyncClient(
+            transport=transport, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+        )
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -115,9 +120,9 @@ class SmartBackend:
         self.fetches += 1
         asked_at = self._clock()
         try:
-            async with asyncio.timeout(10.0), self._http.stream("POST", self._token_url, data=form) as response:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._http.stream("POST", self._token_url, data=form) as response:
                 data = bytearray()
-                async for piece in response.aiter_raw():
+                async for piece in response.aiter_bytes():
                     data += piece
                     if len(data) > MOST_BYTES:
                         raise self._outage("token endpoint: too long an answer")
@@ -195,11 +200,12 @@ def _load(text: str) -> tuple[RSAKey | ECKey, str, Mapping[str, Any]]:
     key: RSAKey | ECKey
     refused = Misconfigured("PRIVATE_KEY_FILE must hold a private key: RSA with 2048 bits or more, or EC P-384 (PEM or JWK)")
     try:
-        if text.lstrip().startswith("{"):
-            said = orjson.loads(text)
-            key = RSAKey.import_key(dict(said)) if said.get("kty") == "RSA" else ECKey.import_key(dict(said))
-        else:
-            key = _pem(text.encode())
+        with warnings.catch_warnings(action="ignore"):  # what is weak is refused below
+            if text.lstrip().startswith("{"):
+                said = orjson.loads(text)
+                key = RSAKey.import_key(dict(said)) if said.get("kty") == "RSA" else ECKey.import_key(dict(said))
+            else:
+                key = _pem(text.encode())
     except (JoseError, ValueError, TypeError, KeyError):
         raise refused from None
     algorithm = "RS384" if isinstance(key, RSAKey) else "ES384"
