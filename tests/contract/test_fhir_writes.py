@@ -302,8 +302,9 @@ def test_a_wish_to_wait_is_passed_on() -> None:
     assert documents(server) == []
 
 
-def test_a_patient_who_goes_while_we_write_parks_the_document() -> None:
-    server = FhirServer()
+@pytest.mark.parametrize("code", ["HAPI-1094", "HAPI-1096", None])
+def test_a_patient_who_goes_while_we_write_parks_the_document(code: str | None) -> None:
+    server = FhirServer(Switches(missing_reference_code=code))
 
     async def run() -> Any:
         client = await a_client(open_fake(server))
@@ -313,6 +314,20 @@ def test_a_patient_who_goes_while_we_write_parks_the_document() -> None:
     answer = asyncio.run(run())
 
     assert (Parked, Reason.CONTACT_MISSING) == (type(answer), answer.reason)
+
+
+def test_another_reference_that_goes_while_we_write_is_looked_for_again() -> None:
+    server, old = FhirServer(), an_upload()
+
+    async def run() -> Any:
+        platform = open_fake(server)
+        client = await a_client(platform)
+        first = await platform.put_document(client, old)
+        meddle = once(lambda one: one.method == "POST", lambda: server.store.remove("DocumentReference", first.external_id))
+        return await open_fake(server, meddle=meddle).put_document(client, an_upload(supersedes=old.document_id))
+
+    assert isinstance(asyncio.run(run()), Created)
+    assert "reference" not in documents(server)[0]["relatesTo"][0]["target"]
 
 
 @pytest.mark.parametrize(

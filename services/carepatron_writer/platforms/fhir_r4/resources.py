@@ -154,8 +154,8 @@ def _ours(upload: Upload, count: int) -> Json:
         extension("facts", valueString=facts_of(upload)),
         extension("sha256", valueString=upload.sha256),
     ]
-    said += [extension("dietary", valueString=one) for one in upload.dietary]
-    said += [extension("abnormal", valueString=one) for one in upload.abnormal]
+    for name, lines in (("dietary", upload.dietary), ("abnormal", upload.abnormal)):
+        said += [extension(name, valueString=one) for one in lines if one.strip()]
     return {"url": OURS, "extension": said}
 
 

@@ -43,7 +43,15 @@ class Submissions:
             for turn in range(ROUNDS):
                 await self._account.pause(turn)
                 answer = await self._put_once(patient, upload, is_again=turn > 0)
-                if answer is not None:
+                if not _is_about_a_reference(answer):
+                    if answer is not None:
+                        return answer
+                    continue
+                # perhaps the patient has gone meanwhile: servers say that in many ways, and mean other references by it too
+                refusal = await self._patients.refusal(patient)
+                if refusal is not None:
+                    return refusal
+                if isinstance(answer, Rejected):
                     return answer
         raise self._account.changing("document")
 
@@ -176,3 +184,8 @@ class Submissions:
     def _check_submitted(self, upload: Upload) -> None:
         if self._submitted.get(master_of(upload.document_id, upload.version), 0.0) > self._account.clock():
             raise self._account.undecided()
+
+
+def _is_about_a_reference(answer: Answer | None) -> bool:
+    """Whether a refusal may mean that something which we refer to is not there."""
+    return isinstance(answer, Rejected) or (isinstance(answer, Parked) and answer.reason is Reason.CONTACT_MISSING)

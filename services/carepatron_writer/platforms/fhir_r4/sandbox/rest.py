@@ -47,7 +47,7 @@ class Rest:
         for reference in referenced(body):
             kind, _, found_id = reference.partition("/")
             if kind in KINDS and self.store.newest(kind, found_id.partition("/")[0]) is None:
-                raise Refused(400, where="reference", quoting=reference, code="HAPI-1094")
+                raise Refused(400, where="reference", quoting=reference, code=self.switches.missing_reference_code)
 
     def read(self, kind: str, found_id: str) -> Json:
         """The newest version."""

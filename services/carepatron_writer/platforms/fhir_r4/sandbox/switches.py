@@ -15,6 +15,7 @@ class Switches:
     versioning: bool = True  # False: no ETag, no If-Match
     racy_create: bool = False  # a gap between looking and storing (HAPI #3141, Microsoft #1382)
     stale_status: Literal[409, 412] = 412  # for a stale If-Match; HAPI says 409
+    missing_reference_code: str | None = "HAPI-1094"  # how a reference to nobody is refused; 1096: to somebody deleted
     opaque_versions: bool = False  # versionId is no number
     keeps_relations: bool = True  # False: DocumentReference.relatesTo is dropped
     keeps_extensions: bool = True  # False: extensions are dropped
