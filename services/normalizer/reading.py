@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from services.normalizer.localizing import localize
 from services.normalizer.readers.ccda import read_ccda
+from services.normalizer.readers.embedded import pdfs_in, put_texts, read_pdfs
 from services.normalizer.readers.fhir import read_fhir, read_json
 from services.normalizer.readers.hl7v2 import read_hl7v2
 from services.normalizer.readers.other import read_other
@@ -20,7 +21,15 @@ READERS: dict[Format, Callable[[bytes, ProviderProfile], Reading]] = {
 
 
 def read_content(content: bytes, provider: ProviderProfile, *, format: Format | None = None, media_type: str | None = None) -> Reading:
-    """Read one message or document; recognises the format when it is not given."""
+    """Read one message or document with all that is inside; recognises the format when it is not given."""
+    reading = read_outside(content, provider, format=format, media_type=media_type)
+    if pdfs := pdfs_in(reading):
+        put_texts(reading, read_pdfs(pdfs))
+    return reading
+
+
+def read_outside(content: bytes, provider: ProviderProfile, *, format: Format | None = None, media_type: str | None = None) -> Reading:
+    """The same without the texts of the PDFs inside."""
     if not content.strip(b"\xef\xbb\xbf \t\r\n\x00"):
         return rejected("unknown", Reason.EMPTY_CONTENT)
     known = format or recognise(content, media_type)

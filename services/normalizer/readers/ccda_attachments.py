@@ -7,7 +7,7 @@ from lxml import etree
 
 from services.normalizer.readers.ccda_context import Context
 from services.normalizer.readers.ccda_narrative import render, render_inline
-from services.normalizer.readers.other import media_type_of, plain_text
+from services.normalizer.readers.texts import media_type_of, plain_text
 from shared.canonical.elements import Attachment
 from shared.formats.cda_tree import CDA, V3, Element, attribute, child, descend, local_name
 from shared.identity import digest

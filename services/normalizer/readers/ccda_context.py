@@ -1,7 +1,7 @@
 """What reading an entry needs beside the entry: the narrative it refers to, where it stands, the provider's zone, the warnings."""
 
 from services.normalizer.readers.ccda_narrative import References, render_inline
-from services.normalizer.readers.other import plain_text
+from services.normalizer.readers.texts import plain_text
 from shared.canonical.reading import Warning
 from shared.formats.cda_times import read_time
 from shared.formats.cda_tree import Element, attribute, child, local_name

@@ -4,17 +4,15 @@ import base64
 import binascii
 import re
 
-from services.normalizer.readers.ccda import read_ccda
+from services.normalizer.readers.embedded import may_be_cda, unfold_cda
 from services.normalizer.readers.fhir_values import Context
-from services.normalizer.readers.other import media_type_of, plain_text
+from services.normalizer.readers.texts import media_type_of, plain_text
 from shared.canonical.elements import Attachment, Content
 from shared.formats.fhir_tree import Resource, kind_of, listed, text_of
-from shared.formats.recognise import recognise
 from shared.identity import digest
 
 DEFAULT = "application/octet-stream"
 _INLINE = re.compile(r"data:([^,;]*)(?:;[^,;]+)*?;base64,(.*)", re.DOTALL)  # RFC 2397
-_XML = ("xml", "cda")  # media types that may hold a CDA
 
 
 def attach_all(values: object, holder: Resource, element: str, content: Content, context: Context) -> None:
@@ -88,27 +86,18 @@ def _attach(attachment: object, holder: Resource, place: str, content: Content, 
 
 
 def _texts_in(data: bytes, media_type: str, declared: str | None, place: str, content: Content, context: Context) -> list[str]:
-    """What can be read in a file. Sections and results of a CDA go to the content at once."""
-    if any(one in media_type for one in _XML) and media_type != "application/xhtml+xml" and recognise(data, media_type) == "ccda":
-        return _read_cda(data, place, content, context)
+    """What can be read in a file. Sections, results and files of a CDA go to the content at once."""
+    if may_be_cda(data, media_type):
+        texts = unfold_cda(data, content, context.reading, context.provider)
+        if texts is None:
+            context.warn("attachment_not_read", place)
+        return texts or []
     if media_type.endswith("/xml"):
         return []
     # the charset stands in what was declared, the type is what the bytes bear out
     parameters = (declared or "").partition(";")[2]
     text = plain_text(data, f"{media_type};{parameters}" if parameters and media_type.startswith("text/") else media_type)
     return [text] if text else []
-
-
-def _read_cda(data: bytes, place: str, content: Content, context: Context) -> list[str]:
-    """The text, sections and results of a CDA inside. Its facts stay in it: whether its patient is ours is for no one to assume."""
-    inner = read_ccda(data, context.provider)
-    if inner.outcome != "normalized":
-        context.warn("attachment_not_understood", place)
-        return []
-    for one in inner.documents:
-        content.sections += one.content.sections
-        content.results += one.content.results
-    return [one.content.text for one in inner.documents if one.content.text]
 
 
 def _decode(encoded: str) -> bytes | None:

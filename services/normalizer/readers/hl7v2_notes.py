@@ -3,6 +3,7 @@
 from itertools import islice
 
 from services.normalizer.document_types import OTHER, classify_document, title_of
+from services.normalizer.readers.embedded import unfold_all
 from services.normalizer.readers.hl7v2_heading import CANCELLED_RANK, FOLLOWING, REFERRAL, moment_of, numbers_of, people_of, source_of
 from services.normalizer.readers.hl7v2_results import read_body
 from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time
@@ -48,6 +49,7 @@ def read_note(
         relations=_relations(message, txa, provider),
         content=Content("\n".join(body.lines).strip("\n") or None, [], body.results, body.attachments),
     )
+    unfold_all(made.content, reading, provider)
     numbers = [(txa.field(12), "document"), (txa.field(13), "parent")]
     if obr:
         numbers += [(obr.field(3), "filler"), (obr.field(2), "placer")]
@@ -97,7 +99,7 @@ def read_bare(message: Message, content: bytes, patient_key: str | None, provide
     reading.warnings.append(Warning("report_without_number", "OBR"))
     kind = "lab_report" if body.results and message.code in REPORTS else "referral_note" if message.code == REFERRAL else OTHER
     sent = moment_of(message.header.text(7), provider, message, reading, "MSH-7")
-    return DocumentReading(
+    made = DocumentReading(
         document_id(provider.provider_id, f"oru|sha256:{digest(content)}|0"),
         patient_key,
         kind,
@@ -107,3 +109,5 @@ def read_bare(message: Message, content: bytes, patient_key: str | None, provide
         source=source_of(message, provider),
         content=Content("\n".join(body.lines).strip("\n") or None, [], body.results, body.attachments),
     )
+    unfold_all(made.content, reading, provider)
+    return made

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.normalizer.document_types import OTHER, classify_document, title_of
+from services.normalizer.readers.embedded import unfold_all
 from services.normalizer.readers.hl7v2_heading import (
     CANCELLED_RANK,
     CORRECTED_RANK,
@@ -127,6 +128,7 @@ def read_report(
     )
     made.identifiers = numbers_of([(one.obr.field(at), kind) for one in groups for at, kind in ((3, "filler"), (2, "placer"))])
     made.content = _content(list(zip(groups, bodies, strict=True)), reading)
+    unfold_all(made.content, reading, provider)
     return made
 
 

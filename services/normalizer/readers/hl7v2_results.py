@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from services.normalizer.readers.hl7v2_values import CODES, KINDS, code_of, first_text, read_code, read_value, time_of, unit_of
 from services.normalizer.readers.lines import result_line
+from services.normalizer.readers.texts import media_type_of, plain_text
 from shared.canonical.elements import Attachment, Coding, Result, ResultStatus
 from shared.canonical.reading import Warning
 from shared.formats.hl7v2 import DELETED, Field, Segment
@@ -36,13 +37,8 @@ MEDIA_TYPES = {
     "CDA": "application/xml",
     "X-HL7-CDA-LEVEL-ONE": "application/xml",
 }
-MAGIC = (
-    (b"%PDF", "application/pdf"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG", "image/png"),
-    (b"{\\rtf", "application/rtf"),
-    (b"<?xml", "application/xml"),
-)
+DEFAULT = "application/octet-stream"
+TEXTS = frozenset({"TEXT", "TX", "FT"})  # ED-2, table 0191
 
 
 @dataclass(slots=True)
@@ -137,19 +133,24 @@ def _read_encapsulated(part: Field, obx: Segment, body: Body, warnings: list[War
     if not written.strip():
         warnings.append(Warning("attachment_empty", f"{where}-5"))
         return
-    data = _decode(written, encoding, part, is_text=kind == "TEXT" or MEDIA_TYPES.get(subtype) == "text/plain")
+    data = _decode(written, encoding, part, is_text=kind in TEXTS or MEDIA_TYPES.get(subtype) == "text/plain")
     if data is None:
         warnings.append(Warning("attachment_not_understood", f"{where}-5"))
         return
-    media_type = (
-        next((known for magic, known in MAGIC if data.startswith(magic)), None) or MEDIA_TYPES.get(subtype) or MEDIA_TYPES.get(kind)
-    )
-    media_type = media_type or ("text/plain" if kind == "TEXT" else "application/octet-stream")
+    media_type = _media_type(data, kind, subtype)
     sha256 = digest(data)
     body.files[sha256] = data
     body.attachments.append(Attachment(media_type, len(data), sha256, title))
-    if media_type == "text/plain":
-        body.lines.append(data.decode("utf-8", "replace"))
+    if text := plain_text(data, media_type):
+        body.lines.append(text)
+
+
+def _media_type(data: bytes, kind: str, subtype: str) -> str:
+    """ED-2 and ED-3 as a media type, as far as the bytes bear it out; some write a whole media type in one of them."""
+    whole = next((one.lower() for one in (kind, subtype) if "/" in one), None)
+    declared = whole or MEDIA_TYPES.get(subtype) or MEDIA_TYPES.get(kind) or ("text/plain" if kind in TEXTS else DEFAULT)
+    found = media_type_of(data, declared)
+    return "application/xml" if found == DEFAULT and data.startswith(b"<?xml") else found
 
 
 def _decode(written: str, encoding: str, part: Field, *, is_text: bool) -> bytes | None:

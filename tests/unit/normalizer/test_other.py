@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.normalizer.readers.other import media_type_of, plain_text, read_other
+from services.normalizer.readers.other import read_other
+from services.normalizer.readers.texts import media_type_of, plain_text
 from shared.canonical.reading import Format, ProviderProfile
 from shared.formats.files import light_identity
 from shared.formats.recognise import recognise
