@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from services.carepatron_writer.platforms.fhir_r4.sandbox import FhirServer, Switches
-from services.carepatron_writer.platforms.port import Created, Rejected, StoredDocument, Unchanged, Updated
+from services.carepatron_writer.platforms.port import Created, Parked, Rejected, StoredDocument, Unchanged, Updated
 from shared.identity import digest
 from shared.outcomes import Reason
-from tests.contract.fhir_grounds import a_client, documents, open_fake, version_in
+from tests.contract.fhir_grounds import a_client, documents, is_put, once, open_fake, version_in
 from tests.contract.writing_fakes import NEWER, OLDER, VERSION, a_key, an_upload
 
 MIB = 1 << 20
@@ -324,11 +324,12 @@ def test_a_later_version_brings_a_withdrawn_document_back() -> None:
     assert documents(server)[0]["status"] == "current"
 
 
-def test_a_document_taken_off_the_wrong_patient_comes_to_the_right_one() -> None:
+@pytest.mark.parametrize("settings", [{}, {"supersede": "new_document"}, {"submission": "iti_65"}, {"submission": "iti_105"}])
+def test_a_document_taken_off_the_wrong_patient_comes_to_the_right_one(settings: dict[str, Any]) -> None:
     server, upload = FhirServer(), an_upload()
 
     async def run() -> list[Any]:
-        platform = open_fake(server)
+        platform = open_fake(server, **settings)
         wrong, right = await a_client(platform), await a_client(platform)
         await platform.put_document(wrong, upload)
         await platform.withdraw_document(wrong, upload.document_id, VERSION)
@@ -421,3 +422,56 @@ def test_a_simplified_submission_is_one_post_with_everything_inside() -> None:
 
     assert ("docStatus" in body, body["status"], "data" in _attachment(body), "url" in _attachment(body)) == (False, "current", True, False)
     assert body["masterIdentifier"]["value"].startswith("urn:uuid:")
+
+
+@pytest.mark.parametrize("settings", [{}, {"submission": "iti_65"}, {"submission": "iti_105"}])
+def test_what_is_superseded_already_is_shown_as_such(settings: dict[str, Any]) -> None:
+    server, upload = FhirServer(), an_upload(status="superseded")
+
+    async def run() -> list[Any]:
+        platform = open_fake(server, **settings)
+        client = await a_client(platform)
+        return [type(await platform.put_document(client, upload)) for _ in range(2)]
+
+    assert asyncio.run(run()) == [Created, Unchanged]
+    assert [one["status"] for one in documents(server)] == ["superseded"]
+
+
+def test_a_server_where_nothing_can_be_changed_still_takes_new_versions() -> None:
+    server, upload = FhirServer(Switches(updates=False)), an_upload()
+
+    async def run() -> list[Any]:
+        in_place, anew = open_fake(server), open_fake(server, supersede="new_document")
+        client = await a_client(in_place)
+        await in_place.put_document(client, upload)
+        newer = replace(upload, version=NEWER)
+        return [
+            await in_place.put_document(client, newer),
+            await anew.put_document(client, newer),
+            await anew.put_document(client, newer),
+            await anew.withdraw_document(client, upload.document_id, NEWER),
+            await in_place.probe(),
+        ]
+
+    refused, taken, again, by_hand, [drift] = asyncio.run(run())
+
+    assert refused == Rejected(Reason.PLATFORM_REJECTED, "DocumentReference.update")
+    assert (type(taken), taken.warnings) == (Updated, ("earlier_not_superseded",))
+    assert (type(again), again.warnings) == (Unchanged, ("earlier_not_superseded",))
+    assert by_hand == Parked(Reason.WITHDRAWAL_BY_HAND, "DocumentReference.update")
+    assert (drift.where, drift.expected) == ("rest.resource(DocumentReference).interaction", "update")
+
+
+def test_a_document_that_goes_while_it_is_changed_is_made_again() -> None:
+    for switches in ({}, {"update_create": False}):
+        server, upload = FhirServer(Switches(**switches)), an_upload()
+
+        async def run(server: FhirServer = server, upload: Any = upload) -> Any:
+            platform = open_fake(server)
+            client = await a_client(platform)
+            made = await platform.put_document(client, upload)
+            meddle = once(is_put, lambda: server.store.remove("DocumentReference", made.external_id))
+            return await open_fake(server, meddle=meddle).put_document(client, replace(upload, version=NEWER))
+
+        assert isinstance(asyncio.run(run()), Created)
+        assert [version_in(one) for one in documents(server)] == [NEWER]

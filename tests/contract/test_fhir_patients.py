@@ -62,8 +62,9 @@ def test_a_patient_of_the_clinics_own_is_linked_when_name_and_email_agree_and_on
         ({"name": [{"family": "Other"}], "birthDate": "1970-10-03"}, (("birth_date", "email"), ("name",))),
     ],
 )
-def test_whoever_agrees_in_part_is_a_question_for_a_person(said: dict[str, Any], expected: Any) -> None:
-    server = FhirServer()
+@pytest.mark.parametrize("searches", [("name", "telecom"), ("family", "given", "email")])
+def test_whoever_agrees_in_part_is_a_question_for_a_person(said: dict[str, Any], expected: Any, searches: tuple[str, ...]) -> None:
+    server = FhirServer(Switches(patient_searches=("identifier", *searches)))
     known = _put(server, **said)
 
     answer = _upsert(server, a_card(**CARD))
@@ -274,12 +275,16 @@ def test_a_probe_says_what_the_server_lacks_and_changes_nothing() -> None:
     server = FhirServer(Switches(conditional_create=False, conditional_update=False, update_create=False, versioning=False))
 
     assert asyncio.run(open_fake(FhirServer()).probe()) == ()
+    assert asyncio.run(open_fake(FhirServer(Switches(patient_searches=("identifier",)))).probe()) == (
+        Drift("rest.resource(Patient).searchParam", "name or family", "not offered"),
+        Drift("rest.resource(Patient).searchParam", "email or telecom", "not offered"),
+    )
     assert asyncio.run(open_fake(server).probe()) == (
         Drift("rest.resource(DocumentReference).versioning", "versioned", "no-version"),
         Drift("rest.resource(Patient).versioning", "versioned", "no-version"),
         Drift("rest.resource(DocumentReference).conditionalCreate", "true", "false"),
     )
-    assert [one.method for one in server.asked] == ["GET"]
+    assert [one.method for one in server.asked] == ["GET", "GET"]
 
 
 def test_the_account_says_what_it_can_do() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.carepatron_writer.platforms.carepatron.matching import SYSTEM
 from services.carepatron_writer.platforms.fhir_r4.account import Account
 from services.carepatron_writer.platforms.fhir_r4.credentials import SmartBackend
 from services.carepatron_writer.platforms.fhir_r4.documents import Documents
@@ -46,12 +47,15 @@ class FhirR4:
             await self._credentials.aclose()
 
     async def probe(self) -> tuple[Drift, ...]:
-        """GET /metadata: what the adapter needs and the server does not claim, and scopes that were asked for and not granted."""
+        """GET /metadata: what the adapter needs and the server does not claim; a search, which needs a login; scopes not granted."""
         statement = await self._account.wire.statement()
         if statement is None:
             return (Drift("operations.capabilities", "200 with a CapabilityStatement", "something else"),)
+        reply = await self._client.call("find_patients", params={"identifier": f"{SYSTEM}|probe"})
+        found = reply.meaning is None and reply.body.get("resourceType") == "Bundle"
+        login = () if found else (Drift("operations.find_patients", "200 with a Bundle", str(reply.said.status)),)
         smart = self._credentials if isinstance(self._credentials, SmartBackend) else None
-        return drifts(statement, smart.granted if smart else None, smart.scope.split() if smart else ())
+        return (*drifts(statement, smart.granted if smart else None, smart.scope.split() if smart else ()), *login)
 
     async def find_patient(self, patient_key: str) -> str | None:
         """By our identifier; a Patient.link to a replacement is followed."""

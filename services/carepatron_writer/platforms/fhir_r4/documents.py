@@ -60,7 +60,7 @@ class Documents:
 
     async def listed(self, patient: str) -> list[StoredDocument]:
         """The newest head of each document of ours."""
-        params = {"subject": f"Patient/{patient}", "_elements": HEAD_ELEMENTS, "_count": PAGE}
+        params = {"patient": f"Patient/{patient}", "_elements": HEAD_ELEMENTS, "_count": PAGE}
         heads: dict[str, list[Head]] = {}
         for resource in await self._wire.search("find_documents", params, "DocumentReference"):
             head = head_of(resource)

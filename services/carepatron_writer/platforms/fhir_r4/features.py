@@ -12,7 +12,10 @@ NEEDED = {
     "Patient": ("create", "read", "update", "search-type"),
 }
 _SCOPE = re.compile(r"system/(?P<kind>\*|[A-Za-z]+)\.(?P<rights>read|write|\*|[cruds]+)")
-SEARCHED = {"DocumentReference": ("identifier", "subject"), "Patient": ("identifier", "family", "email")}
+SEARCHED: Mapping[str, tuple[tuple[str, ...], ...]] = {  # one of each
+    "DocumentReference": (("identifier",), ("patient",)),
+    "Patient": (("identifier",), ("name", "family"), ("email", "telecom")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,15 @@ class Features:
     patients: Abilities = Abilities()
     binaries: Abilities = Abilities()
     has_transactions: bool = False
+    patient_searches: frozenset[str] = frozenset()
 
 
 def features_of(statement: Mapping[str, Any]) -> Features:
     """The abilities that a CapabilityStatement claims; what it does not say is not there."""
     rest = _rest(statement)
     found = {kind: _abilities(_resource(rest, kind)) for kind in ("DocumentReference", "Patient", "Binary")}
-    return Features(found["DocumentReference"], found["Patient"], found["Binary"], bool(_codes(rest) & {"transaction"}))
+    searches = frozenset(_names(_resource(rest, "Patient")))
+    return Features(found["DocumentReference"], found["Patient"], found["Binary"], "transaction" in _codes(rest), searches)
 
 
 def drifts(statement: Mapping[str, Any], granted: Sequence[str] | None = None, wanted: Sequence[str] = ()) -> tuple[Drift, ...]:
@@ -53,8 +58,9 @@ def drifts(statement: Mapping[str, Any], granted: Sequence[str] | None = None, w
         resource = _resource(rest, kind)
         missing = [one for one in needed if one not in _codes(resource)]
         found += [Drift(f"rest.resource({kind}).interaction", one, "not offered") for one in missing]
-        names = {one.get("name") for one in _rows(resource.get("searchParam"))} | ({"subject"} if _has_patient(resource) else set())
-        found += [Drift(f"rest.resource({kind}).searchParam", one, "not offered") for one in SEARCHED[kind] if one not in names]
+        names = _names(resource)
+        lacking = [" or ".join(one) for one in SEARCHED[kind] if not names & set(one)]
+        found += [Drift(f"rest.resource({kind}).searchParam", one, "not offered") for one in lacking]
         if resource.get("versioning") == "no-version":
             found.append(Drift(f"rest.resource({kind}).versioning", "versioned", "no-version"))
     abilities = _abilities(_resource(rest, "DocumentReference"))
@@ -99,8 +105,8 @@ def _codes(holder: Mapping[str, Any]) -> set[Any]:
     return {one.get("code") for one in _rows(holder.get("interaction"))}
 
 
-def _has_patient(resource: Mapping[str, Any]) -> bool:
-    return any(one.get("name") == "patient" for one in _rows(resource.get("searchParam")))
+def _names(resource: Mapping[str, Any]) -> set[str]:
+    return {str(one.get("name")) for one in _rows(resource.get("searchParam"))}
 
 
 def _rows(value: object) -> list[Mapping[str, Any]]:

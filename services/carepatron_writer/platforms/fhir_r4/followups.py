@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from services.carepatron_writer.platforms.fhir_r4.account import ROUNDS, Account
 from services.carepatron_writer.platforms.fhir_r4.documents import Documents
-from services.carepatron_writer.platforms.fhir_r4.heads import Head, head_of
+from services.carepatron_writer.platforms.fhir_r4.heads import head_of
 from services.carepatron_writer.platforms.fhir_r4.resources import replaceable, superseded
 from services.carepatron_writer.platforms.fhir_r4.wire import Raced, Resource, Written
 from services.carepatron_writer.platforms.port import Answer, Parked, Stale, Upload
@@ -21,9 +21,9 @@ class Followups:
         self._wire = account.wire
         self._documents = documents
 
-    async def supersede(self, heads: Iterable[Head]) -> tuple[str, ...]:
+    async def supersede(self, found_ids: Iterable[str]) -> tuple[str, ...]:
         """status = superseded, as servers may ignore relatesTo; warnings where a server does not take it."""
-        are_done = [await self._supersede_one(one.id) for one in heads if one.status == "current"]
+        are_done = [await self._supersede_one(one) for one in found_ids]
         return () if all(are_done) else (NOT_SUPERSEDED,)
 
     async def _supersede_one(self, found_id: str) -> bool:

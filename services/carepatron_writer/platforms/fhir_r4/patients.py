@@ -1,11 +1,16 @@
-"""Patients on a FHIR server: found before they are made, changed only where they are ours, never merged."""
+"""Patients on a FHIR server: found before they are made, changed only where they are ours, never merged.
+
+`$match` is not asked: few servers have it, its scores differ, and who is linked is one rule for all platforms.
+"""
+
+from collections.abc import Collection
 
 from services.carepatron_writer.platforms.carepatron.matching import SYSTEM, candidate, choose, fold
 from services.carepatron_writer.platforms.fhir_r4.account import ROUNDS, Account
 from services.carepatron_writer.platforms.fhir_r4.elements import Json
 from services.carepatron_writer.platforms.fhir_r4.people import changed_patient, client_view, detached_patient, new_patient, replaced_by
 from services.carepatron_writer.platforms.fhir_r4.validation import fault_in
-from services.carepatron_writer.platforms.fhir_r4.wire import Mediated, Raced, Resource, Result, Several, TooLarge, Written
+from services.carepatron_writer.platforms.fhir_r4.wire import Mediated, NotOffered, Raced, Resource, Result, Several, TooLarge, Written
 from services.carepatron_writer.platforms.port import Answer, Card, Created, Parked, Rejected, Unchanged, Updated
 from shared.outcomes import Reason
 
@@ -79,10 +84,8 @@ class Patients:
     async def _search(self, card: Card) -> list[Json]:
         """Everybody who may be this patient. Names and e-mails travel in bodies, never in a URL."""
         found = {one["id"]: one for one in await self._marked(card.patient_key)}
-        first, last = card.first_name.split()[:1], card.last_name or card.first_name
-        searches = [{"family": last, **({"given": first[0]} if first and card.last_name else {})}]
-        searches += [{"email": card.email}] if card.email else []
-        for params in searches:
+        features = await self._account.features()
+        for params in searches_for(card, features.patient_searches):
             found |= {one["id"]: one for one in await self._wire.search_quietly("search_patients", params, "Patient")}
         return list(found.values())
 
@@ -167,6 +170,19 @@ class Patients:
             return success
         if isinstance(result, TooLarge):
             return Rejected(Reason.CONTENT_TOO_LARGE, "Patient")
+        if isinstance(result, NotOffered):
+            return Rejected(Reason.PLATFORM_REJECTED, "Patient.update")
         if isinstance(result, Written | Raced | Several | Mediated):
             raise self._account.undecided()
         return result
+
+
+def searches_for(card: Card, known: Collection[str]) -> list[list[tuple[str, str]]]:
+    """How to look for somebody by name and by e-mail, with the search parameters that the server knows (US Core: `name` SHALL)."""
+    first, last = card.first_name.split()[:1], card.last_name
+    words = [one for one in (last, *first) if one]
+    by_name = [("name", one) for one in words]
+    if "name" not in known and "family" in known:
+        by_name = [*([("family", last)] if last else []), *([("given", first[0])] if first else [])]
+    mail = next((one for one in ("email", "telecom") if one in known), None)
+    return [by_name, *([[(mail, card.email)]] if mail and card.email else [])]

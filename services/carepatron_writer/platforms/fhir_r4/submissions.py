@@ -11,7 +11,7 @@ from services.carepatron_writer.platforms.fhir_r4.resources import Making, Relat
 from services.carepatron_writer.platforms.fhir_r4.sending import Plan, Sending
 from services.carepatron_writer.platforms.fhir_r4.validation import fault_in
 from services.carepatron_writer.platforms.fhir_r4.verdicts import Verdict, verdict_on
-from services.carepatron_writer.platforms.fhir_r4.wire import Mediated, Raced, Resource, Result, Several, TooLarge, Written
+from services.carepatron_writer.platforms.fhir_r4.wire import Mediated, NotOffered, Raced, Resource, Result, Several, TooLarge, Written
 from services.carepatron_writer.platforms.port import Answer, Conflict, Created, Parked, Rejected, Stale, Unchanged, Updated, Upload
 from shared.outcomes import Reason
 
@@ -32,6 +32,7 @@ class Submissions:
         self._followups = Followups(account, documents)
         self._sending = Sending(account)
         self._is_in_place = account.settings.supersede == "in_place" and account.settings.submission == "rest"
+        self._is_simplified = account.settings.submission == "iti_105"
         self._submitted: dict[str, float] = {}  # mediated, and until when they are waited for
 
     async def put(self, patient: str, upload: Upload) -> Answer:
@@ -43,15 +44,9 @@ class Submissions:
             for turn in range(ROUNDS):
                 await self._account.pause(turn)
                 answer = await self._put_once(patient, upload, is_again=turn > 0)
-                if not _is_about_a_reference(answer):
-                    if answer is not None:
-                        return answer
-                    continue
-                # perhaps the patient has gone meanwhile: servers say that in many ways, and mean other references by it too
-                refusal = await self._patients.refusal(patient)
-                if refusal is not None:
-                    return refusal
-                if isinstance(answer, Rejected):
+                if _is_about_a_reference(answer):  # the patient has gone? servers say that in many ways, and mean other references too
+                    answer = await self._patients.refusal(patient) or (answer if isinstance(answer, Rejected) else None)
+                if answer is not None:
                     return answer
         raise self._account.changing("document")
 
@@ -80,14 +75,16 @@ class Submissions:
                 return Parked(Reason.READ_BACK_DIFFERS, "DocumentReference.extension")
             case Verdict.UNCHANGED if head is not None:
                 self._submitted.pop(master_of(upload.document_id, upload.version), None)
-                replaced = await self._replaced(patient, upload, [one for one in heads if one is not head])
-                return Unchanged(head.id, await self._followups.supersede(replaced))
+                replaced = await self._replaced(patient, upload, heads if upload.status == "superseded" else _without(heads, head))
+                return Unchanged(head.id, await self._followups.supersede(one.id for one in replaced))
         return await self._write(patient, upload, heads)
 
     async def _write(self, patient: str, upload: Upload, heads: Sequence[Head]) -> Answer | None:
         self._check_submitted(upload)
         head = newest(heads)
-        replaced = await self._replaced(patient, upload, [] if self._is_in_place else heads)
+        # the same version at another patient is no new one: it moves
+        is_changed = head is not None and (self._is_in_place or head.version == upload.version)
+        replaced = await self._replaced(patient, upload, [] if self._is_in_place else _without(heads, head if is_changed else None))
         relations = [Relation(one.id, one.document_id) for one in replaced]
         if upload.supersedes and upload.supersedes not in {one.document_id for one in replaced}:
             relations.append(Relation(document_id=upload.supersedes))
@@ -95,12 +92,12 @@ class Submissions:
             upload,
             Making(
                 patient,
-                created=(head.created if head and self._is_in_place else None) or self._account.instant(),
+                created=(head.created if head and is_changed else None) or self._account.instant(),
                 count=head.count + 1 if head else 1,
                 replaced=relations,
                 custodian=self._account.settings.custodian,
             ),
-            changed=head if self._is_in_place else None,
+            changed=head if is_changed else None,
             superseded=replaced,
         )
         result = await self._sending.send(plan)
@@ -116,6 +113,8 @@ class Submissions:
                 return None
             case TooLarge():
                 return Rejected(Reason.CONTENT_TOO_LARGE, "content")
+            case NotOffered():
+                return Rejected(Reason.PLATFORM_REJECTED, "DocumentReference.update")  # SUPERSEDE=new_document is for such servers
             case Mediated():
                 return await self._awaited(upload, head)
             case Written(found_id, is_new):
@@ -127,7 +126,8 @@ class Submissions:
                     answer = await self._followups.look_again(found_id, upload, is_in_place=self._is_in_place)
                     if answer is not None:
                         return answer
-                warnings = await self._followups.supersede(plan.superseded)
+                own = [found_id] if upload.status == "superseded" and self._is_simplified else []  # ITI-105 takes only current ones
+                warnings = await self._followups.supersede([*(one.id for one in plan.superseded), *own])
                 return Created(found_id, warnings) if head is None else Updated(found_id, warnings)
             case _:
                 return result
@@ -152,6 +152,8 @@ class Submissions:
                 return None
             if isinstance(result, Mediated):
                 raise self._account.undecided()
+            if isinstance(result, NotOffered):
+                return Parked(Reason.WITHDRAWAL_BY_HAND, "DocumentReference.update")
             if not isinstance(result, Written):
                 return Rejected(Reason.PLATFORM_REJECTED, "DocumentReference") if isinstance(result, TooLarge) else result
         return Updated(last.id) if shown else Unchanged(last.id)
@@ -184,6 +186,10 @@ class Submissions:
     def _check_submitted(self, upload: Upload) -> None:
         if self._submitted.get(master_of(upload.document_id, upload.version), 0.0) > self._account.clock():
             raise self._account.undecided()
+
+
+def _without(heads: Sequence[Head], one: Head | None) -> list[Head]:
+    return [other for other in heads if other is not one]
 
 
 def _is_about_a_reference(answer: Answer | None) -> bool:

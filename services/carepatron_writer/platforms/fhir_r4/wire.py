@@ -3,7 +3,7 @@
 RESTful API of R4 (http://hl7.org/fhir/R4/http.html). Raises Unavailable, or OutcomeUnknown when a write may have happened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -21,9 +21,11 @@ FORM = "application/x-www-form-urlencoded"
 ASKING = {"cache-control": "no-cache"}
 SENDING = {"content-type": FHIR_JSON, "prefer": "return=minimal"}
 MOST_PAGES = 200
+Params = Sequence[tuple[str, str]]  # a name may stand twice: both must hold
 GONE = (404, 410)
 
 Kind = Literal["Patient", "DocumentReference", "Binary"]
+READING: Mapping[Kind, str] = {"Patient": "read_patient", "DocumentReference": "read_document", "Binary": "read_binary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,16 @@ class TooLarge:
 
 
 @dataclass(frozen=True, slots=True)
+class NotOffered:
+    """The server does not let anybody change this kind of resource (405)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mediated:
     """202: somebody, or something, over there decides later."""
 
 
-Result = Written | Raced | Several | TooLarge | Mediated | Answer
+Result = Written | Raced | Several | TooLarge | NotOffered | Mediated | Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +97,11 @@ class Wire:
         """All matches of a GET search."""
         return await self._pages(await self.client.call(operation, params=params, headers=ASKING), operation, kind)
 
-    async def search_quietly(self, operation: str, params: Mapping[str, str], kind: Kind) -> list[Json]:
+    async def search_quietly(self, operation: str, params: Params, kind: Kind) -> list[Json]:
         """All matches of a search whose criteria must not stand in a URL (POST _search)."""
         return await self._pages(await self._post_search(operation, params), operation, kind)
 
-    async def _post_search(self, operation: str, params: Mapping[str, str]) -> Reply:
+    async def _post_search(self, operation: str, params: Params) -> Reply:
         headers = {**ASKING, "content-type": FORM}
         return await self.client.call(operation, parts=(urlencode(params).encode(),), headers=headers)
 
@@ -116,11 +123,12 @@ class Wire:
     async def _follow(self, link: str, operation: str, kind: Kind) -> Reply:
         """The next page. Only the query of a link is used: no answer names the host that gets our token, nor puts names into a URL."""
         parts = urlsplit(link)
-        params = dict(parse_qsl(parts.query, keep_blank_values=True))
+        found = parse_qsl(parts.query, keep_blank_values=True)
+        params = dict(found)
         if not parts.path.removesuffix("/_search").endswith(f"/{kind}"):  # opaque, on the base
             return await self.client.call("next_page", params=params, headers=ASKING)
         if operation.startswith("search_"):
-            return await self._post_search(operation, params)
+            return await self._post_search(operation, found)
         return await self.client.call(operation, params=params, headers=ASKING)
 
     async def create(self, operation: str, body: Json, kind: Kind, *, if_none_exist: str | None = None) -> Result:
@@ -136,8 +144,10 @@ class Wire:
         """PUT [type]/[id] with If-Match."""
         headers = {**SENDING, **({"if-match": etag} if etag else {})}
         reply = await self.client.call(operation, {"id": found_id}, json={**body, "id": found_id}, headers=headers)
-        if reply.said.status in (*GONE, 405) and not isinstance(reply.meaning, Rejected):
+        if reply.said.status in GONE and not isinstance(reply.meaning, Rejected):
             return Raced()  # deleted meanwhile
+        if reply.said.status == 405:  # R4: also for an id that is not there, where ids cannot be chosen
+            return Raced() if await self.read(READING[kind], found_id) is None else NotOffered()
         return self._result(reply, kind, known_id=found_id)
 
     async def send_binary(self, content: bytes, media_type: str, found_id: str | None) -> Result:

@@ -20,7 +20,9 @@ def test_without_a_statement_the_careful_way_is_taken() -> None:
 def test_what_a_server_claims_is_used() -> None:
     able = Abilities(conditional_create=True, conditional_update=True, update_create=True)
 
-    assert features_of(statement_of(Switches())) == Features(able, able, able, has_transactions=True)
+    names = frozenset({*Switches().patient_searches, "_lastUpdated"})
+
+    assert features_of(statement_of(Switches())) == Features(able, able, able, has_transactions=True, patient_searches=names)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_what_a_server_claims_is_used() -> None:
         ({"fhirVersion": "4.3.0"}, "fhirVersion"),
         ({"fhirVersion": "<script>"}, "fhirVersion"),
         ({"interaction": "update"}, "rest.resource(Patient).interaction"),
-        ({"searchParam": "email"}, "rest.resource(Patient).searchParam"),
+        ({"searchParam": "identifier"}, "rest.resource(Patient).searchParam"),
     ],
 )
 def test_what_is_missing_is_named(change: dict[str, str], where: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 from starlette.applications import Starlette
@@ -114,7 +114,7 @@ class FhirServer:
     async def _type(self, request: Request, body: bytes) -> Answer:
         kind = self._kind(request)
         if request.method == "GET":
-            return self._found(kind, dict(request.query_params), f"{BASE}/{kind}")
+            return self._found(kind, request.query_params.multi_items(), f"{BASE}/{kind}")
         if request.method == "PUT":
             return self._sent(request, self.rest.update_matching(kind, request.url.query, self._resource(request, body)))
         if kind == "Binary" and FHIR_JSON not in request.headers.get("content-type", ""):
@@ -124,7 +124,7 @@ class FhirServer:
 
     async def _search_quietly(self, request: Request, body: bytes) -> Answer:
         kind = self._kind(request)
-        return self._found(kind, dict(parse_qsl(body.decode())), f"{BASE}/{kind}/_search")
+        return self._found(kind, parse_qsl(body.decode()), f"{BASE}/{kind}/_search")
 
     async def _instance(self, request: Request, body: bytes) -> Answer:
         kind, found_id = self._kind(request), request.path_params["id"]
@@ -149,19 +149,18 @@ class FhirServer:
     async def _wait(self) -> None:
         await self.gap()
 
-    def _found(self, kind: str, params: dict[str, str], path: str) -> Answer:
-        offset = int(params.pop("_offset", 0))
-        rows = [narrowed(self.rest.shown(one), params.get("_elements"), self.switches) for one in self.rest.search(kind, params)]
+    def _found(self, kind: str, params: list[tuple[str, str]], path: str) -> Answer:
+        asked, criteria = dict(params), [one for one in params if one[0] != "_offset"]
+        rows = [narrowed(self.rest.shown(one), asked.get("_elements"), self.switches) for one in self.rest.search(kind, criteria)]
         token = uuid.uuid4().hex
         self._pages[token] = rows
-        return self._page(rows, {**params, "_getpages": token, "_offset": str(offset)}, path)
+        return self._page(rows, {**asked, "_getpages": token}, path, urlencode(criteria))
 
-    def _page(self, rows: list[dict[str, Any]], params: Any, path: str) -> Answer:
+    def _page(self, rows: list[dict[str, Any]], params: Any, path: str, query: str = "") -> Answer:
         offset, size = int(params.get("_offset", 0)), min(int(params.get("_count", 0)) or self.switches.page, self.switches.page)
         bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(rows)}
         if offset + size < len(rows):  # the host is one that only the server knows
-            asked = {name: value for name, value in params.items() if name not in ("_offset", "_getpages")}
-            link = f"_getpages={params['_getpages']}&_count={size}" if self.switches.paging == "base" else _query(asked)
+            link = f"_getpages={params['_getpages']}&_count={size}" if self.switches.paging == "base" else query
             where = BASE if self.switches.paging == "base" else path
             url = f"http://internal.example:8080{where}?{link}&_offset={offset + size}"
             bundle["link"] = [{"relation": "self", "url": url}, {"relation": "next", "url": url}]
@@ -195,7 +194,3 @@ class FhirServer:
         if not content_type or not body:
             raise Refused(415)
         return {"resourceType": "Binary", "contentType": content_type, "data": binascii.b2a_base64(body, newline=False).decode()}
-
-
-def _query(params: dict[str, str]) -> str:
-    return "&".join(f"{name}={value}" for name, value in params.items())

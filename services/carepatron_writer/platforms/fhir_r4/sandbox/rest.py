@@ -2,13 +2,13 @@
 
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
 from services.carepatron_writer.platforms.fhir_r4.sandbox.answers import Answer, Refused
 from services.carepatron_writer.platforms.fhir_r4.sandbox.rules import KINDS, first_fault
-from services.carepatron_writer.platforms.fhir_r4.sandbox.searching import UnknownParameter, matches
+from services.carepatron_writer.platforms.fhir_r4.sandbox.searching import Params, UnknownParameter, matches
 from services.carepatron_writer.platforms.fhir_r4.sandbox.store import Store, referenced
 from services.carepatron_writer.platforms.fhir_r4.sandbox.switches import Switches
 
@@ -56,7 +56,7 @@ class Rest:
             raise Refused(404, quoting=found_id)
         return found
 
-    def search(self, kind: str, params: Mapping[str, str]) -> list[Json]:
+    def search(self, kind: str, params: Params) -> list[Json]:
         """All matches, before paging."""
         if kind == "DocumentReference":
             self.store.count_search(self.switches)
@@ -81,6 +81,8 @@ class Rest:
 
     def update(self, kind: str, found_id: str, body: Json, if_match: str | None = None) -> Answer:
         """PUT [type]/[id], with If-Match."""
+        if kind == "DocumentReference" and not self.switches.updates:
+            raise Refused(405)
         checked = self.check(body, kind)
         if checked.get("id") != found_id:
             raise Refused(400, where=f"{kind}.id")
@@ -116,7 +118,7 @@ class Rest:
         return {**resource, "content": contents}
 
     def _matching(self, kind: str, criteria: str) -> list[Json]:
-        return matches(kind, self.store.all(kind), dict(parse_qsl(criteria)), self.switches)
+        return matches(kind, self.store.all(kind), parse_qsl(criteria), self.switches)
 
     def _kept(self, kind: str, body: Json, found_id: str | None = None) -> Answer:
         if kind == "DocumentReference" and self.switches.mediated_searches is not None:

@@ -1,13 +1,14 @@
 """Searches: tokens, strings and references as R4 defines them, pages, and only the elements that were asked for. Pure."""
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.carepatron_writer.platforms.fhir_r4.sandbox.switches import Switches
 
 Json = dict[str, Any]
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+Params = Sequence[tuple[str, str]]
 RESULT_PARAMETERS = ("_elements", "_count", "_summary", "_sort", "_format", "_total")
 
 
@@ -15,16 +16,16 @@ class UnknownParameter(Exception):
     """The server does not search by this."""
 
 
-def matches(kind: str, resources: Sequence[Json], params: Mapping[str, str], switches: Switches) -> list[Json]:
+def matches(kind: str, resources: Sequence[Json], params: Params, switches: Switches) -> list[Json]:
     """The resources that meet all criteria. Raises UnknownParameter."""
     found = list(resources)
-    for name, value in params.items():
+    for name, value in params:
         if name in RESULT_PARAMETERS:
             continue
         if name == "_lastUpdated" and switches.has_last_updated:
             continue
         test = _TESTS.get((kind, name)) or _TESTS.get(("*", name))
-        if test is None:
+        if test is None or (kind == "Patient" and name not in ("_id", *switches.patient_searches)):
             raise UnknownParameter(name)
         found = [one for one in found if any(test(one, part) for part in value.split(","))]
     return found
@@ -77,6 +78,14 @@ def _email(resource: Json, wanted: str) -> bool:
     return any(_folded(one.get("value", "")) == _folded(wanted) for one in resource.get("telecom", []) if one.get("system") == "email")
 
 
+def _name(resource: Json, wanted: str) -> bool:
+    return _family(resource, wanted) or _given(resource, wanted) or _starts([one.get("text") for one in resource.get("name", [])], wanted)
+
+
+def _telecom(resource: Json, wanted: str) -> bool:
+    return any(_folded(one.get("value", "")) == _folded(wanted) for one in resource.get("telecom", []))
+
+
 def _folded(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).casefold()
     return "".join(one for one in plain if not unicodedata.combining(one))
@@ -89,6 +98,8 @@ _TESTS: dict[tuple[str, str], Callable[[Json, str], bool]] = {
     ("DocumentReference", "patient"): _subject,
     ("DocumentReference", "status"): lambda resource, wanted: resource.get("status") == wanted,
     ("Patient", "identifier"): _patient_identifier,
+    ("Patient", "name"): _name,
+    ("Patient", "telecom"): _telecom,
     ("Patient", "family"): _family,
     ("Patient", "given"): _given,
     ("Patient", "email"): _email,

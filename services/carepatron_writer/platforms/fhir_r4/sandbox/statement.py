@@ -7,7 +7,15 @@ from services.carepatron_writer.platforms.fhir_r4.sandbox.switches import Switch
 INTERACTIONS = ("read", "create", "update", "search-type", "history-instance")
 SEARCHES = {
     "DocumentReference": {"identifier": "token", "subject": "reference", "patient": "reference", "status": "token"},
-    "Patient": {"identifier": "token", "family": "string", "given": "string", "email": "token", "birthdate": "date"},
+    "Patient": {
+        "identifier": "token",
+        "name": "string",
+        "family": "string",
+        "given": "string",
+        "email": "token",
+        "telecom": "token",
+        "birthdate": "date",
+    },
     "Binary": {},
     "List": {},
 }
@@ -34,10 +42,11 @@ def statement_of(switches: Switches) -> dict[str, Any]:
 
 
 def _resource(kind: str, switches: Switches) -> dict[str, Any]:
-    searches = {**SEARCHES[kind], **({"_lastUpdated": "date"} if switches.has_last_updated else {})}
+    known = {name: one for name, one in SEARCHES[kind].items() if kind != "Patient" or name in switches.patient_searches}
+    searches = {**known, **({"_lastUpdated": "date"} if switches.has_last_updated else {})}
     return {
         "type": kind,
-        "interaction": [{"code": one} for one in INTERACTIONS],
+        "interaction": [{"code": one} for one in INTERACTIONS if one != "update" or switches.updates or kind != "DocumentReference"],
         "versioning": "versioned-update" if switches.versioning else "no-version",
         "updateCreate": switches.update_create,
         "conditionalCreate": switches.conditional_create,

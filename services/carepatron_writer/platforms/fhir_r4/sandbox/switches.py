@@ -11,7 +11,9 @@ class Switches:
     conditional_create: bool = True  # POST + If-None-Exist
     conditional_update: bool = True  # PUT [type]?criteria
     update_create: bool = True  # PUT [type]/[id] makes what is not there
+    updates: bool = True  # False: documents cannot be changed
     transactions: bool = True
+    patient_searches: tuple[str, ...] = ("identifier", "name", "family", "given", "email", "telecom", "birthdate")
     versioning: bool = True  # False: no ETag, no If-Match
     racy_create: bool = False  # a gap between looking and storing (HAPI #3141, Microsoft #1382)
     stale_status: Literal[409, 412] = 412  # for a stale If-Match; HAPI says 409
