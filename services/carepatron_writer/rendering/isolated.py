@@ -1,0 +1,48 @@
+"""Rendering beside the event loop, in processes that may be killed: a hostile file takes its process with it, not the writer."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from services.carepatron_writer.rendering.rendered import Rendered, as_text, render
+from shared.canonical.models import HealthcareDocument
+from shared.isolation import Defect, Isolated, Stopped
+from shared.logs import get_logger
+
+logger = get_logger(__name__)
+
+
+def render_apart(
+    document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str], max_bytes: int, shows_files: bool
+) -> Rendered | None:
+    """What runs in the process."""
+    return render(document, files, media_types=media_types, max_bytes=max_bytes, shows_files=shows_files)
+
+
+class Renderer:
+    """Renders documents, `processes` of them at a time. Processes start when they are needed and end when idle."""
+
+    def __init__(self, *, processes: int = 1, seconds: float = 20.0, memory_bytes: int = 2 << 30) -> None:
+        self._every = [Isolated(render_apart, seconds=seconds, memory_bytes=memory_bytes) for _ in range(max(1, processes))]
+        self._free: asyncio.LifoQueue[Isolated[Rendered | None]] = asyncio.LifoQueue()
+        for one in self._every:
+            self._free.put_nowait(one)
+
+    async def render(
+        self, document: HealthcareDocument, files: Mapping[str, bytes], *, media_types: Sequence[str], max_bytes: int
+    ) -> Rendered | None:
+        """As `render`. What takes too long or ends its process is tried without showing files, then becomes text."""
+        apart = await self._free.get()
+        try:
+            for shows_files in (True, False) if files else (True,):
+                try:
+                    return await apart(document, dict(files), tuple(media_types), max_bytes, shows_files)
+                except (Stopped, Defect) as error:
+                    logger.warning("rendering_given_up", document_id=str(document.id), why=str(error), is_with_files=shows_files)
+        finally:
+            self._free.put_nowait(apart)
+        return as_text(document)
+
+    async def aclose(self) -> None:
+        """End the processes."""
+        for one in self._every:
+            await one.aclose()
