@@ -7,12 +7,14 @@ from shared.formats.fhir_json import BLANK, NotJson, decode
 from shared.formats.fhir_split import split_resources
 from shared.formats.fhir_subjects import Subjects
 from shared.formats.fhir_tree import Resource, kind_of, objects, plant, text_of
+from shared.formats.wide import narrow
 
 __all__ = ["is_fhir", "light_identity", "split_resources"]
 
 
 def is_fhir(content: bytes) -> bool:
     """Whether it looks like FHIR JSON or ndjson: objects that say resourceType somewhere (some writers sort names, large ones first)."""
+    content = narrow(content)
     return content[:4096].lstrip(BLANK).startswith((b"{", b"[")) and b'"resourceType"' in content
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from shared.formats.fhir_xml import is_xml, read_tree
+from shared.formats.wide import narrow
 from shared.formats.xml import RefusedXML
 from shared.outcomes import Reason
 
@@ -42,6 +43,7 @@ def decode(content: bytes) -> Any:
             return read_tree(content)
         except RefusedXML as refusal:
             raise NotJson(refusal.where, refusal.reason) from None
+    content = narrow(content)
     body = content.strip(BLANK)
     skipped = content.find(body[:1]) if body else 0
     try:

@@ -10,6 +10,7 @@ from shared.formats.fhir_json import BLANK, NotJson, decode, encode
 from shared.formats.fhir_subjects import Subjects, references_in
 from shared.formats.fhir_tree import MAX_NESTED, Resource, Tree, kind_of, plant, tail, text_of
 from shared.formats.fhir_xml import is_xml
+from shared.formats.wide import narrow
 
 # resources that say nothing about a patient by themselves
 SHARED = frozenset(
@@ -31,15 +32,16 @@ def split_resources(content: bytes) -> list[bytes]:
 
     A broken line of ndjson is a part of its own. Resources that no patient of the bundle owns form a part too.
     """
+    sent, content = content, content if is_xml(content) else narrow(content)
     try:
         tree = decode(content)
     except NotJson:
         several = _lines_of(content) or _documents_of(content)
-        return [part for one in several for part in _split_one(one)] if several else [content]
+        return [part for one in several for part in _split_one(one)] if several else [sent]
     if isinstance(tree, list) and tree and all(isinstance(one, dict) and kind_of(one) for one in tree):
         return [part for one in _RAW_LIST.decode(content.strip(BLANK)) for part in _split_one(bytes(one))]
     body = encode(tree) if is_xml(content) else content.strip(BLANK)  # the parts of XML are JSON
-    return _split_tree(body, tree) or [content]
+    return _split_tree(body, tree) or [sent]
 
 
 def _split_one(resource: bytes) -> list[bytes]:

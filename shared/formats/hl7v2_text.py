@@ -2,6 +2,8 @@
 
 import re
 
+from shared.formats.wide import narrow, narrow_head
+
 MLLP_BYTES = b"\x0b\x1c"
 BLANK = b"\xef\xbb\xbf \t\r\n\x0b\x1c\x00\x1a"
 HEADS = (b"MSH", b"FHS", b"BHS")
@@ -21,7 +23,7 @@ CHARSETS = {  # HL7 table 0211
 
 def is_hl7v2(content: bytes) -> bool:
     """Whether the bytes begin like HL7 v2: MSH, FHS or BHS after a byte order mark, framing bytes or white space."""
-    start = content[:64].lstrip(BLANK)
+    start = narrow_head(content, 128)[:64].lstrip(BLANK)
     if HEADLESS.match(start):
         return True
     return start[:3].upper() in HEADS and (len(start) < 4 or not start[3:4].isalnum())
@@ -29,6 +31,7 @@ def is_hl7v2(content: bytes) -> bool:
 
 def split_messages(content: bytes) -> list[bytes]:
     """The messages in the bytes, in order: batches, several MSH without a header, framing bytes. A malformed one is a part of its own."""
+    content = narrow(content)
     starts = [match.end() for match in MESSAGE_START.finditer(content)]
     if not starts:
         stripped = content.strip(BLANK)
@@ -42,7 +45,7 @@ def split_messages(content: bytes) -> list[bytes]:
 
 def decode(content: bytes) -> tuple[str, list[str]]:
     """The text, and codes of what was odd: UTF-8 when it is, else the charset that MSH-18 declares, else Windows-1252."""
-    body = content.strip(BLANK)
+    body = narrow(content).strip(BLANK)
     if body.isascii():
         return body.decode("ascii"), []
     try:

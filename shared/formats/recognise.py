@@ -7,6 +7,7 @@ from shared.canonical.reading import Format
 from shared.formats.cda_tree import ROOTS, V3_NAMESPACE
 from shared.formats.fhir import is_fhir
 from shared.formats.hl7v2_text import is_hl7v2
+from shared.formats.wide import narrow_head
 from shared.formats.xml import RefusedXML, decode_xml, scan_prolog
 
 HEAD_BYTES = 4096
@@ -53,7 +54,7 @@ def image_media_type(content: bytes) -> str | None:
 
 def is_html(content: bytes, media_type: str | None = None) -> bool:
     """Whether it is an HTML page (XHTML too)."""
-    head = _without_mark(content[:HEAD_BYTES]).lstrip(_SPACE)
+    head = _without_mark(narrow_head(content, HEAD_BYTES)).lstrip(_SPACE)
     if not head.startswith(b"<"):
         return False
     lowered = head.lower()
@@ -73,12 +74,12 @@ def recognise(content: bytes, media_type: str | None = None) -> Format:
         return "pdf"
     if image_media_type(content):
         return "image"
-    head = _without_mark(content[: HEAD_BYTES * 16]).lstrip(_SPACE)
+    head = _without_mark(narrow_head(content, HEAD_BYTES * 16)).lstrip(_SPACE)
     if head.startswith(b"{\\rtf"):
         return "rtf"
     if is_hl7v2(content):
         return "hl7v2"
-    if head.startswith((b"<", codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\0<")):
+    if head.startswith(b"<"):
         found = _recognise_xml(content, declared)
         if found:
             return found
@@ -129,14 +130,11 @@ def _without_mark(content: bytes) -> bytes:
 
 
 def _is_text(content: bytes) -> bool:
-    head = content[:HEAD_BYTES]
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = head[: len(head) & ~1].decode("utf-16", "replace")
-    else:
-        try:
-            text = codecs.getincrementaldecoder("utf-8")().decode(head)
-        except UnicodeDecodeError:
-            text = head.decode("cp1252", "replace")
+    head = narrow_head(content, HEAD_BYTES)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        text = head.decode("cp1252", "replace")
     text = text.strip("\ufeff \t\r\n")
     if not text or "\0" in text:
         return False

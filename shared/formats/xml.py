@@ -47,7 +47,7 @@ def decode_xml(content: bytes) -> Decoded:
 
     Raises RefusedXML(malformed_xml) when the bytes do not fit or the declared encoding is outside the allowed list.
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or content[:4] in (b"<\0?\0", b"\0<\0?"):
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or content[:2] in (b"<\0", b"\0<"):
         return Decoded(_transcode(content, _utf16_name(content)), guessed=False)
     if content.startswith(codecs.BOM_UTF8):
         content = content[3:]

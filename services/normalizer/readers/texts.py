@@ -1,6 +1,5 @@
 """Text of every kind: plain, RTF, HTML; alone or inside a document. What it is, how it is decoded, what there is to read."""
 
-import codecs
 import re
 from dataclasses import dataclass
 from html import unescape
@@ -11,6 +10,7 @@ from striprtf.striprtf import rtf_to_text
 
 from services.normalizer.readers.ccda_narrative import render
 from shared.formats.recognise import PDF_HEAD_BYTES, image_media_type, is_html
+from shared.formats.wide import narrow
 
 _SAMPLE_BYTES = 65_536
 _MIN_SAMPLE = 64  # bytes beyond ASCII below which statistics about the encoding are worthless
@@ -47,6 +47,7 @@ def read_rtf(content: bytes) -> Text:
 
 def read_text(content: bytes, media_type: str | None) -> Text:
     """Plain text or HTML."""
+    content = narrow(content)
     html = is_html(content, (media_type or "").partition(";")[0].strip().lower())
     text, is_guessed = _decode(content, media_type, is_page=html)
     read = Text("text/html" if html else "text/plain", _html_text(text) if html else _plain(text), is_guessed=is_guessed)
@@ -63,8 +64,6 @@ def _plain(text: str) -> str | None:
 
 def _decode(content: bytes, media_type: str | None, *, is_page: bool) -> tuple[str, bool]:
     """Byte order mark, else strict UTF-8, else what is declared, else by statistics, else Windows-1252; True when it was a guess."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", "replace"), False
     try:
         return content.decode("utf-8-sig"), False
     except UnicodeDecodeError:
