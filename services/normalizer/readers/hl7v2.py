@@ -3,7 +3,7 @@
 from services.normalizer.ledger.hl7v2 import take_stock
 from services.normalizer.readers.hl7v2_documents import read_documents
 from services.normalizer.readers.hl7v2_patient import read_merges, read_patient
-from services.normalizer.readers.hl7v2_values import read_time
+from services.normalizer.readers.hl7v2_times import read_time
 from shared.canonical.reading import ProviderProfile, Reading, Warning, rejected, skipped
 from shared.formats.hl7v2 import parse
 from shared.outcomes import Reason

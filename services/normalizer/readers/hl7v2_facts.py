@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.readers.denials import ANY, denied_allergy, denies, is_unknown_allergen, knows_nothing
-from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time, system_of
+from services.normalizer.readers.hl7v2_codes import CODES, read_code, system_of
+from services.normalizer.readers.hl7v2_times import read_time
 from shared.canonical.elements import Coding, DietaryPreference, DietKind, HistoryEntry
 from shared.canonical.reading import Warning
 from shared.formats.hl7v2 import Field, Message, Segment

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from services.normalizer.readers.hl7v2_values import read_person, read_time
+from services.normalizer.readers.hl7v2_people import read_person
+from services.normalizer.readers.hl7v2_times import read_time
 from services.normalizer.times import moment
 from shared.canonical.elements import DocumentIdentifier, Source
 from shared.canonical.reading import ProviderProfile, Reading, Warning

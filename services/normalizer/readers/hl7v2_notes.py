@@ -4,9 +4,10 @@ from itertools import islice
 
 from services.normalizer.document_types import OTHER, classify_document, title_of
 from services.normalizer.readers.embedded import unfold_all
+from services.normalizer.readers.hl7v2_codes import CODES, read_code
 from services.normalizer.readers.hl7v2_heading import CANCELLED_RANK, FOLLOWING, REFERRAL, moment_of, numbers_of, people_of, source_of
 from services.normalizer.readers.hl7v2_results import read_body
-from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time
+from services.normalizer.readers.hl7v2_times import read_time
 from shared.canonical.elements import Content, Relation
 from shared.canonical.reading import DocumentReading, DocumentStatus, ProviderProfile, Reading, Warning
 from shared.formats.hl7v2 import REPORTS, Message, Segment

@@ -1,7 +1,9 @@
 """Who a message is about: PID, and the pairs of merges."""
 
+from services.normalizer.readers.hl7v2_codes import CODES
 from services.normalizer.readers.hl7v2_facts import read_facts
-from services.normalizer.readers.hl7v2_values import CODES, read_address, read_name, read_other_name, read_time
+from services.normalizer.readers.hl7v2_people import read_address, read_name, read_other_name
+from services.normalizer.readers.hl7v2_times import read_time
 from shared.canonical.elements import ContactDetails, Identifier, Telecom
 from shared.canonical.reading import PatientReading, ProviderProfile, Warning
 from shared.formats.hl7v2 import Message, Segment

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from services.normalizer.document_types import OTHER, classify_document, title_of
 from services.normalizer.readers.embedded import unfold_all
+from services.normalizer.readers.hl7v2_codes import CODES, read_code
 from services.normalizer.readers.hl7v2_heading import (
     CANCELLED_RANK,
     CORRECTED_RANK,
@@ -17,7 +18,7 @@ from services.normalizer.readers.hl7v2_heading import (
     source_of,
 )
 from services.normalizer.readers.hl7v2_results import Body, read_body
-from services.normalizer.readers.hl7v2_values import CODES, read_code, read_time
+from services.normalizer.readers.hl7v2_times import read_time
 from shared.canonical.elements import Content, Section
 from shared.canonical.reading import DocumentReading, DocumentStatus, ProviderProfile, Reading
 from shared.formats.hl7v2 import Message, Segment

@@ -5,7 +5,9 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.normalizer.readers.hl7v2_values import CODES, KINDS, code_of, first_text, read_code, read_value, time_of, unit_of
+from services.normalizer.readers.hl7v2_codes import CODES, code_of, first_text, read_code, unit_of
+from services.normalizer.readers.hl7v2_times import time_of
+from services.normalizer.readers.hl7v2_values import KINDS, read_value
 from services.normalizer.readers.lines import result_line
 from services.normalizer.readers.texts import media_type_of, plain_text
 from shared.canonical.elements import Attachment, Coding, Result, ResultStatus

@@ -1,141 +1,21 @@
-"""HL7 v2 data types as canonical elements: codes, names, addresses, times, and the values of OBX-5."""
+"""The values of OBX-5 by their data type (OBX-2, table 0125) as canonical values."""
 
 import re
 from collections.abc import Callable
-from datetime import datetime
-from functools import lru_cache
-from typing import Any
 
-from services.normalizer.mappings.tables import load_table
-from shared.canonical.elements import Address, Coding, HumanName, OtherName, Value
-from shared.formats.hl7v2 import DELETED, Field
+from services.normalizer.readers.hl7v2_codes import read_code
+from services.normalizer.readers.hl7v2_people import read_address, read_name, read_person
+from services.normalizer.readers.hl7v2_times import read_time
+from shared.canonical.elements import Coding, Value
+from shared.formats.hl7v2 import Field
 from shared.formats.hl7v2_separators import Separators
 
-CODES: dict[str, dict[str, Any]] = load_table("hl7v2_codes")
-TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?\d{0,5}(?:\.(\d{1,6})\d*)?([+-]\d{4})?$")
-ISO_TIME = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?)?(Z|[+-]\d{2}:?\d{2})?$")
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$")
 COMPARED = re.compile(r"(<=|>=|<|>)\s*([+-]?(?:\d+\.?\d*|\.\d+))$")
 CLOCK = re.compile(r"(\d{2})(\d{2})(\d{2})?$")
 NUMBERS = frozenset({"NM", "SI"})
 PLAIN = frozenset({"ST", "TX", "FT", ""})
 COMPARATORS = frozenset({"<", ">", "<=", ">="})
-NAME_USES = {"M": "maiden", "B": "maiden", "N": "nickname", "A": "alias", "S": "pseudonym", "D": "usual"}
-
-
-def system_of(written: str | None) -> str | None:
-    """A coding system as a URI where table 0396 knows it, as written where not."""
-    return None if written is None else str(CODES["systems"].get(written.upper(), written))
-
-
-def read_code(field: Field) -> Coding | None:
-    """A CE or CWE: identifier, text, system, and the alternate in components 4 to 6 as a translation. Nobody may change what it gives."""
-    return code_of(field.raw, field.separators) if field.raw else None
-
-
-@lru_cache(maxsize=8192)
-def code_of(raw: str, separators: Separators) -> Coding | None:
-    """The first repetition of a field as `read_code` reads it. The same codes come again and again: each is read once."""
-    field = _first(raw, separators)
-    code, display, system = field.text(1), field.text(2), field.text(3)
-    other = Coding(system_of(field.text(6)), field.text(4), field.text(5))
-    alternates = [other] if other.code or other.display else []
-    if code is None and display is None:
-        return alternates[0] if alternates else None
-    return Coding(system_of(system), code, display, alternates)
-
-
-def read_name(field: Field) -> HumanName | None:
-    """An XPN; placeholders and empty repetitions give none."""
-    family, given = field.text(1), [one for one in (field.text(2), field.text(3)) if one]
-    if family is None and not given:
-        return None
-    name = HumanName(family, given, _listed(field.text(5)), [*_listed(field.text(4)), *_listed(field.text(6))])
-    name.text = " ".join([*name.prefix, *given, *_listed(family), *name.suffix])
-    return name
-
-
-def read_other_name(field: Field) -> OtherName | None:
-    """An XPN that is not the name in use, with its use from XPN-7."""
-    name = read_name(field)
-    return None if name is None else OtherName(name.family, name.given, NAME_USES.get((field.text(7) or "").upper()))
-
-
-def read_person(field: Field) -> str | None:
-    """An XCN as people write it: prefix, given, family."""
-    family, given, prefix = field.text(2), field.text(3), field.text(6)
-    return " ".join(one for one in (prefix, given, family) if one) or field.text(1)
-
-
-def read_address(field: Field) -> Address | None:
-    """An XAD."""
-    lines = [one for one in (field.text(1), field.text(2)) if one]
-    made = Address(lines, field.text(3), field.text(4), field.text(5), field.text(6))
-    if not (lines or made.city or made.state or made.postal_code or made.country):
-        return None
-    made.use = {"H": "home", "B": "work", "O": "work", "M": "mailing", "C": "temporary", "P": "home"}.get((field.text(7) or "").upper())
-    return made
-
-
-@lru_cache(maxsize=1024)
-def read_time(written: str | None) -> str | None:
-    """A DTM, TS or DT in ISO 8601, in the precision and the zone that it came with; None when it is no time."""
-    if written is None:
-        return None
-    text = written.strip()
-    match = TIME.match(text) or ISO_TIME.match(text)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
-    try:
-        datetime(int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), min(int(second or 0), 59))  # noqa: DTZ001
-    except ValueError:
-        return None
-    date = "-".join(one for one in (year, month, day) if one)
-    if hour is None:
-        return date
-    clock = ":".join([hour, minute or "00", *([second] if second else [])])
-    return f"{date}T{clock}{'.' + fraction if fraction else ''}{_zone(zone)}"
-
-
-def _zone(written: str | None) -> str:
-    if written is None or written == "-0000":
-        return ""
-    if written == "Z" or ":" in written:
-        return written
-    return f"{written[:3]}:{written[3:]}"
-
-
-@lru_cache(maxsize=2048)
-def unit_of(raw: str, separators: Separators) -> tuple[str | None, Coding | None]:
-    """OBX-6: the unit as sent, and its UCUM code where the sender says that it is one."""
-    field = _first(raw, separators)
-    code, display, system = field.text(1), field.text(2), system_of(field.text(3))
-    if code is None and display is None:
-        return None, None
-    if system and "unitsofmeasure" in system:
-        return code or display, Coding(system, code, display)
-    alternate = system_of(field.text(6))
-    if alternate and "unitsofmeasure" in alternate:
-        return code or display, Coding(alternate, field.text(4), field.text(5))
-    return code or display, None
-
-
-@lru_cache(maxsize=4096)
-def first_text(raw: str, separators: Separators) -> str | None:
-    """The first component of a field's first repetition that says anything, decoded; None when it is empty."""
-    return _first(raw, separators).text(1)
-
-
-def _first(raw: str, separators: Separators) -> Field:
-    """The first repetition that says anything."""
-    return Field(next((one for one in raw.split(separators.repetition) if one and one != DELETED), ""), separators)
-
-
-@lru_cache(maxsize=1024)
-def time_of(raw: str, separators: Separators) -> str | None:
-    """A field that holds a time, as ISO 8601; None when it is none."""
-    return read_time(first_text(raw, separators))
 
 
 def read_value(kind: str, raw: str, separators: Separators, unit: str | None, unit_code: Coding | None) -> Value:
@@ -151,10 +31,6 @@ def read_value(kind: str, raw: str, separators: Separators, unit: str | None, un
     # a type that we do not know: what its components say, side by side
     words = [text for number in range(1, len(field.components) + 1) if (text := field.text(number))]
     return Value("text", text=" ".join(words), unit=unit, unit_code=unit_code) if words else Value()
-
-
-def _listed(text: str | None) -> list[str]:
-    return [text] if text else []
 
 
 def _number(field: Field, unit: str | None, unit_code: Coding | None) -> Value:

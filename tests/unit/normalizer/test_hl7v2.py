@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.ingest.core import take_in
 from services.normalizer.offline import as_json, normalize_bytes
 from services.normalizer.readers.hl7v2 import read_hl7v2
-from services.normalizer.readers.hl7v2_values import read_time
+from services.normalizer.readers.hl7v2_times import read_time
 from shared.canonical.reading import ProviderProfile, Reading
 from shared.identity import PatientIdentifier, patient_key
 
