@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from services.carepatron_writer.platforms.fhir_r4.resources import binary_id
 from services.carepatron_writer.platforms.fhir_r4.sandbox import FhirServer, Switches
-from services.carepatron_writer.platforms.port import Created, Parked, Rejected, StoredDocument, Unchanged, Updated
+from services.carepatron_writer.platforms.port import Created, Parked, Rejected, Stale, StoredDocument, Unchanged, Updated
 from shared.identity import digest
 from shared.outcomes import Reason
 from tests.contract.fhir_grounds import a_client, documents, is_put, once, open_fake, version_in
@@ -68,6 +69,34 @@ def test_a_413_sends_the_content_in_a_binary(transactions: bool, writes: list[st
     assert read.sha256 == upload.sha256
     assert asked[0] == "/fhir/DocumentReference"
     assert [one[: len(path)] for one, path in zip(asked[1:], writes, strict=True)] == writes
+
+
+@pytest.mark.parametrize("transactions", [True, False])
+@pytest.mark.parametrize("update_create", [True, False])
+def test_a_binary_has_an_id_of_ours_where_the_server_takes_one(transactions: bool, update_create: bool) -> None:
+    server, upload = FhirServer(Switches(transactions=transactions, update_create=update_create)), an_upload()
+
+    async def run() -> None:
+        platform = open_fake(server, inline_max_bytes=0)
+        await platform.put_document(await a_client(platform), upload)
+
+    asyncio.run(run())
+    [binary] = server.store.all("Binary")
+
+    assert (binary["id"] == binary_id(upload)) == update_create
+
+
+def test_what_a_search_finds_besides_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FhirServer()
+    uploads = [an_upload() for _ in range(3)]
+
+    async def run() -> list[Any]:
+        platform = open_fake(server)
+        client = await a_client(platform)
+        monkeypatch.setattr(server.rest, "search", lambda kind, _: server.store.all(kind))  # a server that does not know `identifier`
+        return [type(await platform.put_document(client, one)) for one in (*uploads, *uploads)]
+
+    assert asyncio.run(run()) == [Created] * 3 + [Unchanged] * 3
 
 
 def test_content_that_fits_nowhere_is_refused() -> None:
@@ -218,6 +247,21 @@ def test_of_two_versions_made_at_once_the_newer_is_shown() -> None:
     assert sorted((version_in(one), one["status"]) for one in documents(server)) == [(VERSION, "superseded"), (NEWER, "current")]
 
 
+def test_a_newer_version_made_just_before_ours_is_the_one_that_is_shown() -> None:
+    server, document_id = FhirServer(), a_key()
+
+    async def run() -> Any:
+        client = await a_client(open_fake(server))
+        await open_fake(server, supersede="new_document").put_document(client, an_upload(document_id, NEWER))
+        [newer] = documents(server)
+        server.store.remove("DocumentReference", newer["id"])
+        meddle = once(lambda one: one.method == "POST", lambda: server.store.put("DocumentReference", newer, server.switches, newer["id"]))
+        return await open_fake(server, meddle=meddle, supersede="new_document").put_document(client, an_upload(document_id, VERSION))
+
+    assert asyncio.run(run()) == Stale()
+    assert sorted((version_in(one), one["status"]) for one in documents(server)) == [(VERSION, "superseded"), (NEWER, "current")]
+
+
 @pytest.mark.parametrize("settings", [{}, {"supersede": "new_document"}, {"submission": "iti_65"}, {"inline_max_bytes": 0}])
 def test_a_document_that_replaces_another_says_so_and_puts_it_aside(settings: dict[str, Any]) -> None:
     server, old = FhirServer(), an_upload()
@@ -310,6 +354,19 @@ def test_withdrawing_takes_back_every_version_that_is_shown() -> None:
     assert [version_in(one) for one in documents(server)] == [VERSION, NEWER]
 
 
+def test_a_later_withdrawal_of_what_is_withdrawn_holds_against_versions_in_between() -> None:
+    server, upload = FhirServer(), an_upload(version=OLDER)
+
+    async def run() -> list[Any]:
+        platform = open_fake(server)
+        client = await a_client(platform)
+        await platform.put_document(client, upload)
+        answers = [await platform.withdraw_document(client, upload.document_id, one) for one in (OLDER, NEWER)]
+        return [*answers, await platform.put_document(client, replace(upload, version=VERSION))]
+
+    assert [type(one).__name__ for one in asyncio.run(run())] == ["Updated", "Updated", "Stale"]
+
+
 def test_a_later_version_brings_a_withdrawn_document_back() -> None:
     server, upload = FhirServer(), an_upload()
 
@@ -364,8 +421,9 @@ def test_only_documents_of_ours_are_listed() -> None:
     assert sorted(one.document_id for one in asyncio.run(run())) == sorted(one.document_id for one in uploads)
 
 
-def test_bytes_that_the_server_has_spoilt_are_read_back_as_they_are() -> None:
-    server, upload = FhirServer(), an_upload()
+@pytest.mark.parametrize("binary_as_resource", [True, False])
+def test_bytes_that_the_server_has_spoilt_are_read_back_as_they_are(binary_as_resource: bool) -> None:
+    server, upload = FhirServer(Switches(binary_as_resource=binary_as_resource)), an_upload()
 
     async def run() -> list[Any]:
         platform = open_fake(server, inline_max_bytes=0)

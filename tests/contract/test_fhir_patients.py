@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.carepatron_writer.platforms.fhir_r4.sandbox import FhirServer, Switches
+from services.carepatron_writer.platforms.fhir_r4.sandbox.answers import Refused
 from services.carepatron_writer.platforms.port import Candidate, Created, Drift, OutcomeUnknown, Parked, Unchanged, Updated
 from shared.errors import Unavailable
 from shared.outcomes import Reason
@@ -285,6 +286,17 @@ def test_a_probe_says_what_the_server_lacks_and_changes_nothing() -> None:
         Drift("rest.resource(DocumentReference).conditionalCreate", "true", "false"),
     )
     assert [one.method for one in server.asked] == ["GET", "GET"]
+
+
+def test_a_probe_needs_to_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FhirServer()
+
+    def refuse(kind: str, params: Any) -> Any:
+        raise Refused(403)
+
+    monkeypatch.setattr(server.rest, "search", refuse)
+
+    assert asyncio.run(open_fake(server).probe()) == (Drift("operations.find_patients", "200 with a Bundle", "403"),)
 
 
 def test_the_account_says_what_it_can_do() -> None:

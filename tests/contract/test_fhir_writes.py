@@ -244,7 +244,7 @@ def test_a_mediated_submission_that_does_not_show_is_not_sent_twice() -> None:
     assert asyncio.run(run()) == [1, 1, 2]
 
 
-@pytest.mark.parametrize("fault", ["lost", "html"])
+@pytest.mark.parametrize("fault", ["lost", "html", "other"])
 @pytest.mark.parametrize("settings", [{}, {"inline_max_bytes": 0}], ids=["inline", "Binary"])
 @pytest.mark.parametrize(
     "switches", [{}, UNGUARDED, {**UNGUARDED, "transactions": False}], ids=["guarded", "bare", "bare, no transactions"]

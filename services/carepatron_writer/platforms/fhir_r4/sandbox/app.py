@@ -46,7 +46,7 @@ def utc_now() -> str:
 
 
 class FhirServer:
-    """A server in memory. `faults` are spent one for each write: `lost` (does it, then 503), `down`, `throttled`, `html`."""
+    """A server in memory. `faults` are spent one for each write: `lost` (does it, then 503), `down`, `throttled`, `html`, `other`."""
 
     def __init__(self, switches: Switches | None = None, *, door: TokenDoor | None = None, now: Callable[[], str] = utc_now) -> None:
         self.store = Store(now)
@@ -91,6 +91,8 @@ class FhirServer:
                 done = error.as_answer()
             if fault == "lost":
                 return Refused(503).as_answer().as_response()
+            if fault == "other":  # about something else than was asked
+                return Answer(200, {"resourceType": "Bundle", "type": "transaction-response", "entry": []}).as_response()
             return Response(b"<html>Bad gateway</html>", 200, media_type="text/html") if fault == "html" else done.as_response()
 
         return answer
