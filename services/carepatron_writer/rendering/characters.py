@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 Shows = Callable[[str], bool]  # whether the fonts have a glyph for everything in a text
 BREAK = "\u200b"  # where a very long word may be broken
+STEP = 8  # characters of a word that stay together
 MAX_KNOWN = 50_000
 # bullets and marks that word processors write with the private codes of their Symbol and Wingdings fonts
 _PRIVATE = {
@@ -24,6 +25,8 @@ _UNSEEN = re.compile(
 )
 # these join or part letters in scripts that write them joined; elsewhere they only hide
 _JOINERS = re.compile("(?<![\u0590-\uffff])[\u200c\u200d]|[\u200c\u200d](?![\u0590-\uffff])")
+# typst's fonts have glyphs of these scripts, but not the joined forms that make them readable
+_BADLY_SHAPED = ("ARABIC", "DEVANAGARI")
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
 
@@ -66,6 +69,8 @@ class Characters:
         return shown
 
     def _learn_letters(self, letters: set[str]) -> None:
+        if any(unicodedata.name(one[0], "").startswith(_BADLY_SHAPED) for one in letters):
+            raise UncoveredScript
         if self._all_shown(sorted(letters)):
             self._known |= letters
             return
@@ -91,10 +96,10 @@ class Characters:
 
 
 def breakable(text: str, width: int) -> str:
-    """Text whose longest words may be broken."""
+    """Text whose words of more than `width` characters may be broken."""
     if len(text) <= width:
         return text
-    return re.sub(rf"\S{{{width},}}", lambda word: BREAK.join(word[0][at : at + width] for at in range(0, len(word[0]), width)), text)
+    return re.sub(rf"\S{{{width + 1},}}", lambda word: BREAK.join(word[0][at : at + STEP] for at in range(0, len(word[0]), STEP)), text)
 
 
 def is_right_to_left(text: str) -> bool:

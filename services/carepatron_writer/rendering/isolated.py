@@ -1,9 +1,9 @@
 """Rendering beside the event loop, in processes that may be killed: a hostile file takes its process with it, not the writer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from services.carepatron_writer.rendering.rendered import Rendered, as_text, render
+from services.carepatron_writer.rendering.rendered import Rendered, render, without_pdf
 from shared.canonical.models import HealthcareDocument
 from shared.isolation import Defect, Isolated, Stopped
 from shared.logs import get_logger
@@ -21,8 +21,15 @@ def render_apart(
 class Renderer:
     """Renders documents, `processes` of them at a time. Processes start when they are needed and end when idle."""
 
-    def __init__(self, *, processes: int = 1, seconds: float = 20.0, memory_bytes: int = 2 << 30) -> None:
-        self._every = [Isolated(render_apart, seconds=seconds, memory_bytes=memory_bytes) for _ in range(max(1, processes))]
+    def __init__(
+        self,
+        *,
+        processes: int = 1,
+        seconds: float = 20.0,
+        memory_bytes: int = 2 << 30,
+        apart: Callable[..., Rendered | None] = render_apart,
+    ) -> None:
+        self._every = [Isolated(apart, seconds=seconds, memory_bytes=memory_bytes) for _ in range(max(1, processes))]
         self._free: asyncio.LifoQueue[Isolated[Rendered | None]] = asyncio.LifoQueue()
         for one in self._every:
             self._free.put_nowait(one)
@@ -30,17 +37,17 @@ class Renderer:
     async def render(
         self, document: HealthcareDocument, files: Mapping[str, bytes], *, media_types: Sequence[str], max_bytes: int
     ) -> Rendered | None:
-        """As `render`. What takes too long or ends its process is tried without showing files, then becomes text."""
+        """As `render`. What takes too long or ends its process is tried again without showing files, then becomes text."""
         apart = await self._free.get()
         try:
-            for shows_files in (True, False) if files else (True,):
+            for shows_files in (True, False):  # the second in a fresh process
                 try:
                     return await apart(document, dict(files), tuple(media_types), max_bytes, shows_files)
                 except (Stopped, Defect) as error:
-                    logger.warning("rendering_given_up", document_id=str(document.id), why=str(error), is_with_files=shows_files)
+                    logger.warning("rendering_given_up", document_id=str(document.id), why=str(error))
         finally:
             self._free.put_nowait(apart)
-        return as_text(document)
+        return without_pdf(document, files, media_types, "rendered_as_text")
 
     async def aclose(self) -> None:
         """End the processes."""

@@ -14,13 +14,16 @@ import pypdfium2
 from PIL import Image, ImageSequence, UnidentifiedImageError
 from pypdfium2 import raw
 
-from services.carepatron_writer.rendering.words import clean, size_of
+from services.carepatron_writer.rendering.words import clean, short, size_of
 from shared.canonical.elements import Attachment
 
+MAX_FILES = 100  # of the rest the number is said
 MAX_PAGES = 40  # shown, of all files together; the rest is in the attached file
 MAX_PIXELS = 40_000_000  # of a picture: an A4 page at 600 dpi
 MAX_PAGE_PIXELS = 4_000_000  # of a page that has to be drawn
 MAX_TEXT = 400_000
+NOT_SHOWN = "It could not be shown here: it is damaged or locked."
+NO_ROOM = "It is not shown here."
 _PNG, _JPEG, _PDF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"%PDF-"  # the last within the first kilobyte
 _DRAWN = ("TIFF", "GIF", "BMP", "WEBP")  # pictures that are drawn anew as PNG
 _ENDINGS = {
@@ -61,28 +64,29 @@ class Original:
     @property
     def label(self) -> str:
         """How the document names it."""
-        title = clean(self.attachment.title or "") or "Untitled"
+        title = short(self.attachment.title or "") or "Untitled"
         pages = f"{self.pages} page{'s' if self.pages > 1 else ''}" if self.pages else ""
         size = size_of(self.attachment)
-        return f"{title} ({', '.join(one for one in (self.media_type, pages, size) if one)})"
+        facts = ", ".join(one for one in (self.media_type, pages, size) if one)
+        return f"{title} ({facts})" if facts else title
 
 
 def originals_of(attachments: Sequence[Attachment], files: Mapping[str, bytes]) -> list[Original]:
-    """The files, each of them once, with their bytes where we have them."""
+    """The files, each of them once, with their bytes where we have them; of very many the first."""
     found: dict[str, Original] = {}
     for number, one in enumerate(attachments, 1):
         media_type = one.media_type.partition(";")[0].strip().lower()
         data = files.get(one.sha256) if one.sha256 else None
         name = f"original-{number}.{_ENDINGS.get(media_type) or ('txt' if media_type.startswith('text/') else 'bin')}"
-        note = (
-            ""
-            if data is not None
-            else f"Not here: it lies at {clean(one.url)[:300]}"
-            if one.url
-            else "Not here: the source did not send it."
-        )
+        note = ""
+        if data is None:
+            note = f"Not here: it lies at {clean(one.url)[:300]}" if one.url else "Not here: its content did not come with the document."
         found.setdefault(one.sha256 or f"{number}", Original(one, name, media_type, data, note=note))
-    return list(found.values())
+    every = list(found.values())
+    if len(every) > MAX_FILES:
+        rest = Attachment("", title=f"{len(every) - MAX_FILES} more files")
+        every[MAX_FILES:] = [Original(rest, "", "", None, note="They stay with the source.")]
+    return every
 
 
 def add_pictures(originals: Sequence[Original]) -> None:
@@ -94,12 +98,19 @@ def add_pictures(originals: Sequence[Original]) -> None:
         try:
             one.pages, pictures = _pictures(one.data, room)
         except (*_BROKEN, pypdfium2.PdfiumError):
-            one.note = "It could not be shown here: it is damaged or locked. It is attached as it came."
+            one.note = NOT_SHOWN
             continue
         one.pictures = pictures
         room -= len(pictures)
         if one.pages > len(pictures):
-            one.note = f"Pages after {len(pictures)} are in the attached file only." if pictures else "It is attached; not shown here."
+            one.note = f"Pages after {len(pictures)} are not shown here." if pictures else NO_ROOM
+
+
+def leave_unseen(originals: Sequence[Original]) -> None:
+    """Say of files with pages that they are not shown."""
+    for one in originals:
+        if one.data is not None and (one.media_type == "application/pdf" or one.media_type.startswith("image/")):
+            one.note = NOT_SHOWN
 
 
 def drawn(one: Original) -> list[Picture]:

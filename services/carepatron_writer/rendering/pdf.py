@@ -59,7 +59,7 @@ class Press:
         with _opened(originals) as places:
             inputs = {"data": orjson.dumps(data).decode(), "files": orjson.dumps(places).decode()}
             try:
-                made = self._compiler.compile(input=template, format="pdf", sys_inputs=inputs)
+                made = self._compiler.compile(input=template, format="pdf", sys_inputs=inputs, pdf_tags=bool(data.get("tagged")))
             except typst.TypstError:
                 raise NotMade from None
         if not isinstance(made, bytes):

@@ -5,18 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from typing import Any
 
-from services.carepatron_writer.rendering.characters import Characters, breakable, is_right_to_left
+from services.carepatron_writer.rendering.characters import STEP, Characters, breakable, is_right_to_left
 from services.carepatron_writer.rendering.originals import Original, text_in
 from services.carepatron_writer.rendering.passages import Aligned, Block, Line, Lines, Table, blocks_of
 from services.carepatron_writer.rendering.results import ResultTable, Row, says_again, tables_of
 from services.carepatron_writer.rendering.summary import abnormal_lines, dietary_passages
-from services.carepatron_writer.rendering.words import clean, folded, kind_of, time_in_words, title_of, unsaid
+from services.carepatron_writer.rendering.words import clean, folded, kind_of, short, time_in_words, title_of, unsaid
 from shared.canonical.models import HealthcareDocument
 
 MAX_CHARACTERS = 300_000
 MAX_LINES = 6_000  # of text and of results: some 120 pages
+TAGGED_LINES = 400  # marks for screen readers make a document of so many lines some 200 KB larger
 FULL_TEXT = "full-text.txt"
-WORD, CELL_WORD = 60, 24  # characters of a word that are kept together, in a line and in a cell
+WORD = 40  # characters of the longest word that is never broken; in a table the columns share twice as many
+TABLE_ROWS = 100  # laying out a table takes its rows squared
 NARROW = 20  # characters of a column that takes what it needs
 BANNERS = {
     "preliminary": ("remarkable", "Preliminary.", "This is not the final version; it may still change."),
@@ -56,6 +58,11 @@ class _Room:
             kept.append(row)
         return ResultTable(table.group, table.columns, tuple(kept), table.time)
 
+    @property
+    def lines_taken(self) -> int:
+        """How many lines there are."""
+        return MAX_LINES - self._lines
+
     def _takes(self, characters: int) -> bool:
         if characters > self._characters or self._lines < 1:
             self.is_cut = True
@@ -65,13 +72,16 @@ class _Room:
         return True
 
 
-def sheet_of(document: HealthcareDocument, originals: Sequence[Original]) -> tuple[Sheet, bool]:
-    """The sheet without its files, and whether something was cut off at its end."""
+def sheet_of(document: HealthcareDocument, originals: Sequence[Original]) -> tuple[Sheet, bool, bool]:
+    """The sheet without its files, whether something was cut off at its end, and whether marks for screen readers are affordable."""
     room = _Room()
-    parts = list(_parts(document, originals, room))
     heading, kind, date = title_of(document), kind_of(document), time_in_words(document.date)
-    source = clean(document.source.organization or document.source.system or "")
-    facts = [("Date", date), ("Status", document.status), ("Author", ", ".join(map(clean, document.authors))), ("From", source)]
+    source = short(document.source.organization or document.source.system or "")
+    people = ", ".join(" ".join(clean(one).split()) for one in document.authors)
+    facts = [
+        (name, room.text(value)) for name, value in (("Date", date), ("Status", document.status), ("Author", people), ("From", source))
+    ]
+    parts = list(_parts(document, originals, room))
     tone, status, meaning = BANNERS.get(document.status, ("", "", ""))
     banners = [{"tone": tone, "title": status, "text": meaning}] if tone else []
     if room.is_cut:
@@ -81,16 +91,16 @@ def sheet_of(document: HealthcareDocument, originals: Sequence[Original]) -> tup
         "title": heading,
         "kind": kind,
         "headline": heading if len(heading) <= 80 else f"{heading[:79]}…",
-        "subline": " · ".join(one for one in (kind, date[:10], document.status if tone else "") if one),
+        "subline": " · ".join(one for one in (kind, date[:10].strip(), document.status if tone else "") if one),
         "facts": [[name, _cell(value)] for name, value in facts if value],
         "banners": banners,
-        "diet": [{"title": title, "blocks": list(map(_block, blocks_of(text)))} for title, text in dietary_passages(document)],
+        "diet": [{"title": title, "blocks": _blocks(text)} for title, text in dietary_passages(document)],
         "abnormal": [_cell(one) for one in abnormal_lines(document)],
         "parts": parts,
         "ending": "The text was cut here." if room.is_cut else "",
         "footer": f"Rendered by healthcare-records from {source or 'its source'} · document {document.id}",
     }
-    return sheet, room.is_cut
+    return sheet, room.is_cut, room.lines_taken <= TAGGED_LINES
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -110,7 +120,8 @@ def showable(value: Any, characters: Characters, width: int = WORD) -> Any:
     if isinstance(value, str):
         return breakable(characters.show(value), width)
     if isinstance(value, Mapping):
-        return {name: showable(one, characters, CELL_WORD if name in ("rows", "cells") else width) for name, one in value.items()}
+        width = max(STEP, 2 * WORD // len(value["widths"])) if "widths" in value else width
+        return {name: showable(one, characters, width) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [showable(one, characters, width) for one in value]
     return value
@@ -122,52 +133,63 @@ def _parts(document: HealthcareDocument, originals: Sequence[Original], room: _R
     again = says_again(content.results)
     tables = tables_of(content.results)
     for section in content.sections:
-        title, text = clean(section.title or section.code or "Section"), clean(section.text or "")
+        title, text = _heading(section.title or section.code or "Section", section.text, room)
         own = [one for one in tables if one.group and folded(one.group) in (folded(section.code or ""), folded(section.title or ""))]
         tables = [one for one in tables if one not in own]
-        blocks = [_results(room.rows(one), "") for one in own]
+        blocks = [block for one in own for block in _results(room.rows(one), "")]
         text = unsaid(text, (), again) if own else text
-        blocks += [_block(one) for one in blocks_of(room.text(text))]
-        yield {"title": title, "blocks": blocks}
+        if title or blocks or text:
+            yield {"title": title, "blocks": blocks + _blocks(room.text(text))}
     if tables:
-        blocks = [_results(room.rows(one), one.group) for one in tables]
-        yield {"title": "Results", "blocks": [one for one in blocks if one["rows"]]}
+        yield {"title": "Results", "blocks": [block for one in tables for block in _results(room.rows(one), one.group)]}
     titles = [one.title or one.code or "" for one in content.sections]
     said = [*titles, *(one.text or "" for one in content.sections)]
     text = clean(content.text or "")
     if left := unsaid(text, said, again):
-        yield {"title": "Also in the document" if content.sections or content.results else "", "blocks": _text_blocks(left, room)}
+        yield {"title": "Also in the document" if content.sections or content.results else "", "blocks": _blocks(room.text(left))}
     for one in originals:
         if one.data is not None and one.media_type == "text/plain" and (left := unsaid(text_in(one.data, one.media_type), (*said, text))):
-            yield {"title": clean(one.attachment.title or "") or one.name, "blocks": _text_blocks(left, room)}
+            yield {"title": short(one.attachment.title or "") or one.name, "blocks": _blocks(room.text(left))}
 
 
-def _text_blocks(text: str, room: _Room) -> list[dict[str, Any]]:
-    return [_block(one) for one in blocks_of(room.text(text))]
+def _heading(title: str, text: str | None, room: _Room) -> tuple[str, str]:
+    """A title of a bearable length, and the text. What is too long for a title is text."""
+    title, text = clean(title), clean(text or "")
+    heading = short(title)
+    return room.text(heading), text if folded(heading) == folded(title) else f"{title}\n\n{text}"
 
 
-def _block(block: Block) -> dict[str, Any]:
+def _blocks(text: str) -> list[dict[str, Any]]:
+    return [shown for block in blocks_of(text) for shown in _shown(block)]
+
+
+def _shown(block: Block) -> Iterator[dict[str, Any]]:
     match block:
         case Lines(lines):
-            return {"kind": "lines", "lines": [_line(one) for one in lines]}
+            yield {"kind": "lines", "lines": [_line(one) for one in lines]}
         case Aligned(lines):
             longest = max(map(len, lines))
-            return {"kind": "aligned", "size": max(6.0, min(8.5, 780 / max(1, longest))), "lines": lines}
+            yield {"kind": "aligned", "size": max(6.0, min(8.5, 780 / max(1, longest))), "lines": lines}
         case Table(rows, has_header):
-            cells = [[_cell(one) for one in row] for row in rows]
-            return {"kind": "table", "header": has_header, "widths": _widths(rows, block.columns), "rows": cells}
+            cells, widths = [[_cell(one) for one in row] for row in rows], _widths(rows, block.columns)
+            for at in range(0, len(rows), TABLE_ROWS):
+                yield {"kind": "table", "header": has_header and at == 0, "widths": widths, "rows": cells[at : at + TABLE_ROWS]}
 
 
-def _results(table: ResultTable, group: str) -> dict[str, Any]:
-    time = f"Taken {table.time}" if table.time else ""
-    return {
-        "kind": "results",
-        "caption": " · ".join(one for one in (f"Panel {group}" if PANEL_CODE.fullmatch(group) else group, time) if one),
-        "columns": table.columns,
-        "flag": table.columns.index("Flag") if "Flag" in table.columns else -1,
-        "widths": _widths([table.columns, *(one.cells for one in table.rows)], len(table.columns)),
-        "rows": [{"cells": [_cell(c) for c in one.cells], "tone": one.tone, "cancelled": one.is_cancelled} for one in table.rows],
-    }
+def _results(table: ResultTable, group: str) -> Iterator[dict[str, Any]]:
+    panel = f"Panel {group}" if PANEL_CODE.fullmatch(group) else group
+    caption = " · ".join(one for one in (panel, f"Taken {table.time}" if table.time else "") if one)
+    rows = [{"cells": [_cell(c) for c in one.cells], "tone": one.tone, "cancelled": one.is_cancelled} for one in table.rows]
+    widths = _widths([table.columns, *(one.cells for one in table.rows)], len(table.columns))
+    for at in range(0, len(rows), TABLE_ROWS):
+        yield {
+            "kind": "results",
+            "caption": caption if at == 0 else f"{caption} (continued)".strip(),
+            "columns": table.columns,
+            "flag": table.columns.index("Flag") if "Flag" in table.columns else -1,
+            "widths": widths,
+            "rows": rows[at : at + TABLE_ROWS],
+        }
 
 
 def _line(line: Line) -> dict[str, Any]:

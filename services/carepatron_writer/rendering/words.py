@@ -68,9 +68,10 @@ def value_of(value: Value) -> str:
 def shown_value(value: Value) -> str:
     """A value for the eye; why there is none, where the source says so."""
     said = value_of(value)
-    if value.kind == "none":
-        return f"no value ({said})" if said else "no value"
-    return said or "no value"
+    if said and value.kind != "none":
+        return said
+    known = said or clean(value.unit or "")
+    return f"no value ({known})" if known else "no value"
 
 
 def size_of(file: Attachment) -> str:
