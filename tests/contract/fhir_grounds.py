@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import socket
@@ -157,7 +158,7 @@ def real_address() -> str:
     with log.open("wb") as out:  # a file, no pipe: the server itself keeps it open
         subprocess.run([os.environ["FHIR_SERVER_START"], port, str(folder)], stdout=out, check=True, timeout=280)
     atexit.register(_stop, folder)
-    return log.read_text().strip().splitlines()[-1]
+    return re.findall(r"http://[\w.:/-]+", log.read_text())[-1]
 
 
 def _stop(folder: Path) -> None:

@@ -289,6 +289,21 @@ def test_a_document_that_replaces_another_says_so_and_puts_it_aside(settings: di
     assert (type(again), type(old_again)) == (Unchanged, Unchanged)
 
 
+def test_a_document_that_says_it_replaces_itself_stays() -> None:
+    server, document_id = FhirServer(), a_key()
+
+    async def run() -> list[Any]:
+        platform = open_fake(server)
+        client = await a_client(platform)
+        return [
+            type(await platform.put_document(client, an_upload(document_id, one, supersedes=document_id)))
+            for one in (VERSION, NEWER, NEWER)
+        ]
+
+    assert asyncio.run(run()) == [Created, Updated, Unchanged]
+    assert [one["status"] for one in documents(server)] == ["current"]
+
+
 def test_what_a_document_replaces_may_not_be_there() -> None:
     server, new = FhirServer(), an_upload(supersedes=a_key())
 

@@ -167,7 +167,8 @@ class Submissions:
 
     async def _replaced(self, patient: str, upload: Upload, earlier: Sequence[Head]) -> list[Head]:
         """What is still shown and should not be any more: earlier versions, and the document that this one replaces."""
-        others = await self._documents.heads(upload.supersedes) if upload.supersedes else []
+        is_another = upload.supersedes and upload.supersedes != upload.document_id
+        others = await self._documents.heads(str(upload.supersedes)) if is_another else []
         found = [*earlier, *(one for one in others if one.patient == patient)]
         return [one for one in found if one.status == "current"]
 
