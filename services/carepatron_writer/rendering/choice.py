@@ -27,7 +27,12 @@ def choose_file(document: HealthcareDocument, media_types: Sequence[str]) -> Att
 
 
 def wanted_files(document: HealthcareDocument, max_bytes: int) -> tuple[Attachment, ...]:
-    """The attachments whose bytes `render` can use, once each, in their order; together no more than a platform takes."""
+    """The attachments whose bytes `render` can use, once each, in their order; together no more than a platform takes.
+
+    A document's only file is wanted whatever its size: it goes as it is, or is refused as too large.
+    """
+    if len(document.content.attachments) == 1:
+        return tuple(one for one in document.content.attachments if one.sha256)
     wanted: dict[str, Attachment] = {}
     room = max_bytes
     for one in document.content.attachments:

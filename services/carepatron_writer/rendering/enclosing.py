@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.carepatron_writer.rendering.characters import Characters
-from services.carepatron_writer.rendering.originals import NOT_SHOWN, Original, Picture, drawn
+from services.carepatron_writer.rendering.originals import NOT_SHOWN, Original, Picture, drawn, too_large
 from services.carepatron_writer.rendering.pdf import Press
 from services.carepatron_writer.rendering.sheet import FULL_TEXT, Sheet, showable
 
@@ -43,7 +43,7 @@ def left_out(originals: Sequence[Original], step: Step) -> Iterator[str]:
     """Codes of what is not in the PDF."""
     for one in originals:
         if one.data is None:
-            yield "file_missing"
+            yield "file_not_attached" if one.attachment.sha256 else "file_missing"
             continue
         if one.name not in step.attached:
             yield "file_not_attached"
@@ -77,7 +77,7 @@ def enclosed(originals: Sequence[Original], step: Step, text: bytes | None, char
             bytes_[one.name] = one.data
             note = f"Attached as {one.name}. {note}".strip()
         elif one.data is not None:
-            note = f"Not attached: it is too large for here and stays with the source. SHA-256 {one.attachment.sha256}"
+            note = too_large(one.attachment)
         listed.append({"label": one.label, "note": note})
         for number, picture in enumerate(one.pictures if step.is_shown else (), 1):
             name = _name_of(picture, f"{one.name}-{number}", bytes_)

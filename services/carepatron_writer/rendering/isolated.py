@@ -12,10 +12,10 @@ logger = get_logger(__name__)
 
 
 def render_apart(
-    document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str], max_bytes: int, shows_files: bool
+    document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str], max_bytes: int, rendering: str, shows_files: bool
 ) -> Rendered | None:
     """What runs in the process."""
-    return render(document, files, media_types=media_types, max_bytes=max_bytes, shows_files=shows_files)
+    return render(document, files, media_types=media_types, max_bytes=max_bytes, rendering=rendering, shows_files=shows_files)
 
 
 class Renderer:
@@ -35,14 +35,20 @@ class Renderer:
             self._free.put_nowait(one)
 
     async def render(
-        self, document: HealthcareDocument, files: Mapping[str, bytes], *, media_types: Sequence[str], max_bytes: int
+        self,
+        document: HealthcareDocument,
+        files: Mapping[str, bytes],
+        *,
+        media_types: Sequence[str],
+        max_bytes: int,
+        rendering: str = "pdf",
     ) -> Rendered | None:
         """As `render`. What takes too long or ends its process is tried again without showing files, then becomes text."""
         apart = await self._free.get()
         try:
             for shows_files in (True, False):  # the second in a fresh process
                 try:
-                    return await apart(document, dict(files), tuple(media_types), max_bytes, shows_files)
+                    return await apart(document, dict(files), tuple(media_types), max_bytes, rendering, shows_files)
                 except (Stopped, Defect) as error:
                     logger.warning("rendering_given_up", document_id=str(document.id), why=str(error))
         finally:

@@ -79,7 +79,9 @@ def originals_of(attachments: Sequence[Attachment], files: Mapping[str, bytes]) 
         data = files.get(one.sha256) if one.sha256 else None
         name = f"original-{number}.{_ENDINGS.get(media_type) or ('txt' if media_type.startswith('text/') else 'bin')}"
         note = ""
-        if data is None:
+        if data is None and one.sha256:
+            note = too_large(one)
+        elif data is None:
             note = f"Not here: it lies at {clean(one.url)[:300]}" if one.url else "Not here: its content did not come with the document."
         found.setdefault(one.sha256 or f"{number}", Original(one, name, media_type, data, note=note))
     every = list(found.values())
@@ -87,6 +89,11 @@ def originals_of(attachments: Sequence[Attachment], files: Mapping[str, bytes]) 
         rest = Attachment("", title=f"{len(every) - MAX_FILES} more files")
         every[MAX_FILES:] = [Original(rest, "", "", None, note="They stay with the source.")]
     return every
+
+
+def too_large(file: Attachment) -> str:
+    """What is said of a file for which there is no room."""
+    return f"Not attached: it is too large for here and stays with the source. SHA-256 {file.sha256}"
 
 
 def add_pictures(originals: Sequence[Original]) -> None:

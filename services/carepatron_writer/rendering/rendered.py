@@ -22,7 +22,7 @@ TEXT = "text/plain"
 class Rendered:
     """The bytes for a platform. `warnings`: codes of what is not as it came.
 
-    file_missing (we do not have its bytes), file_not_attached (no room), pages_not_shown (no room, too many, damaged or locked),
+    file_missing (the source did not send it), file_not_attached (no room), pages_not_shown (no room, too many, damaged or locked),
     text_cut (all of it is attached), characters_spelled_out (as it came in the attached text), rendered_as_text (no PDF could be made).
     """
 
@@ -37,20 +37,23 @@ def render(
     *,
     media_types: Sequence[str],
     max_bytes: int,
+    rendering: str = "pdf",
     shows_files: bool = True,
 ) -> Rendered | None:
     """The document for a platform that takes these media types and so many bytes; `files` by their digest. None: there is nothing to show.
 
     The same arguments make the same bytes. What is too large is left out step by step: pages of files, files, the PDF; only a lone file,
-    or text, may be larger than `max_bytes`. Without `shows_files` no foreign file is looked into.
+    or text, may be larger than `max_bytes`. `rendering` is what the platform's profile says: pdf or text. Without
+    `shows_files` no foreign file is looked into.
     """
+    makes_pdf = rendering == "pdf" and PDF in media_types
     lone = lone_file(document, media_types)
     data = files.get(lone.sha256 or "") if lone is not None else None
     if lone is not None and data is not None:
-        is_enough = _is_all_in(document, data, bare(lone.media_type), may_look=shows_files)
+        is_enough = not makes_pdf or _is_all_in(document, data, bare(lone.media_type), may_look=shows_files)
         if is_enough and (len(data) <= max_bytes or not is_readable(document)):
             return Rendered(data, bare(lone.media_type))
-    if PDF not in media_types:
+    if not makes_pdf:
         return without_pdf(document, files, media_types)
     originals = originals_of(document.content.attachments, files)
     if shows_files:

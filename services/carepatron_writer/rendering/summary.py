@@ -36,13 +36,14 @@ HAPPENED = {
     ("not_compared", ""): "came in another unit and was not compared",
 }
 SUMMARY_LINES = 12
+_BULLET = re.compile(r"^[-*•] +")
 
 
 def dietary_lines(document: HealthcareDocument) -> tuple[str, ...]:
     """What the document's own dietary sections say, line by line, in their words: a denial stays a denial."""
     lines: list[str] = []
     for one in dietary_sections(document):
-        lines += [short(line) for line in clean(one.text or "").splitlines() if line.strip()]
+        lines += [_BULLET.sub("", short(line)) for line in clean(one.text or "").splitlines() if line.strip()]
     return _first(lines)
 
 

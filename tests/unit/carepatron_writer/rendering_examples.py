@@ -144,7 +144,8 @@ def rendered(document: HealthcareDocument, *files: bytes, max_bytes: int = MAX_B
 def text_of(content: bytes) -> str:
     """The words of a PDF, page after page."""
     with pypdfium2.PdfDocument(content) as pdf:
-        return "\n".join(page.get_textpage().get_text_range() for page in pdf).replace("\r\n", "\n")
+        text = "\n".join(page.get_textpage().get_text_range() for page in pdf).replace("\r\n", "\n")
+    return text.replace("\x02", "-").replace("\ufffe", "-")  # how pdfium writes a hyphen at the end of a line
 
 
 def pages_of(content: bytes) -> int:
@@ -162,7 +163,7 @@ def attached_to(content: bytes) -> dict[str, bytes]:
 
 def squeezed(text: str) -> str:
     """Text as it is compared: without anything that laying out adds or takes."""
-    return re.sub(r"[\s\u200b\ufffe\x02]+", "", unicodedata.normalize("NFKC", text))
+    return re.sub(r"[\s\u200b]+", "", unicodedata.normalize("NFKC", text))
 
 
 def words_of(document: HealthcareDocument) -> set[str]:

@@ -137,7 +137,7 @@ def test_text_files_are_shown_unless_the_document_says_it_already() -> None:
 
 def test_a_file_that_lies_elsewhere_is_named() -> None:
     elsewhere = Attachment(PDF, None, None, "Old letter", "https://files.example.org/1.pdf")
-    made = rendered(a_full_report(attachments=[elsewhere, Attachment(PDF, 4, "0" * 64, "Lost letter")]))
+    made = rendered(a_full_report(attachments=[elsewhere, Attachment(PDF, 4, None, "Lost letter")]))
     text = text_of(made.content)
 
     assert made.warnings == ("file_missing",)
@@ -256,3 +256,11 @@ def test_files_are_wanted_once_and_only_so_far_as_there_is_room() -> None:
     document = a_report(attachments=[large, small, small, Attachment(PDF, 30, None), Attachment(PDF, 20, "2" * 64)])
 
     assert wanted_files(document, 100) == (large, small)
+    assert wanted_files(a_report(attachments=[large]), 80) == (large,)
+
+
+def test_a_file_that_was_not_even_fetched_is_said_to_be_with_the_source() -> None:
+    made = rendered(a_full_report(attachments=[Attachment(PDF, 4, "0" * 64, "Large letter")]))
+
+    assert made.warnings == ("file_not_attached",)
+    assert "Not attached: it is too large for here and stays with the source. SHA-256 0000" in text_of(made.content)

@@ -164,9 +164,9 @@ def test_a_title_that_is_no_title_is_text() -> None:
     assert "word99" in text
 
 
-def test_platforms_that_take_no_pdf_get_text() -> None:
-    made = render(a_full_report(), {}, media_types=("text/plain",), max_bytes=MAX_BYTES)
+@pytest.mark.parametrize(("media_types", "rendering"), [(("text/plain",), "pdf"), (TYPES, "text")])
+def test_platforms_that_want_no_pdf_get_text(media_types: tuple[str, ...], rendering: str) -> None:
+    made = render(a_full_report(), {}, media_types=media_types, max_bytes=MAX_BYTES, rendering=rendering)
 
     assert made is not None
     assert (made.media_type, made.warnings) == ("text/plain", ())
-    assert TYPES[0] not in made.media_type

@@ -1,5 +1,6 @@
 """The chart view: clients, their dietary facts and documents, as pages for people. Server rendered; hostile text stays text."""
 
+import asyncio
 from importlib.resources import files
 from typing import Any
 
@@ -9,9 +10,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from services.carepatron_writer.platforms.carepatron.sandbox.documents_api import DocumentsApi
-from services.carepatron_writer.platforms.carepatron.sandbox.records import Contact, Document, Records
+from services.carepatron_writer.platforms.carepatron.sandbox.pictures import pages_in, picture_of
+from services.carepatron_writer.platforms.carepatron.sandbox.records import Contact, Document, Records, Version
 
 PAGE = 50
+MAX_PAGES = 30  # of a PDF shown on a page
 MAX_SHOWN = 400_000  # characters of a text shown on a page; the file itself is a link
 HEADERS = {
     # no scripts, no frames, nothing from elsewhere
@@ -22,6 +25,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 INLINE = frozenset({"application/pdf", "image/jpeg", "image/png", "text/plain"})  # the rest is offered as a download
+CRITICAL = frozenset({"HH", "LL", "AA", "HU", "LU"})
 RISKS = frozenset({"allergy", "intolerance"})
 GONE = frozenset({"inactive", "resolved", "refuted", "entered-in-error"})
 
@@ -35,7 +39,7 @@ class Chart:
         loader = PackageLoader("services.carepatron_writer.platforms.carepatron.sandbox")
         self._pages = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
         self._pages.filters["words"] = lambda code: str(code).replace("_", " ")
-        self._pages.globals.update(name_of=name_of, term_of=term_of)
+        self._pages.globals.update(name_of=name_of, term_of=term_of, is_critical=is_critical)
 
     def routes(self) -> list[BaseRoute]:
         """Pages and their style sheet."""
@@ -45,6 +49,7 @@ class Chart:
             Route("/clients/{contactId}", self.client),
             Route("/clients/{contactId}/documents/{externalId}", self.document),
             Route("/clients/{contactId}/documents/{externalId}/file", self.file),
+            Route("/clients/{contactId}/documents/{externalId}/pages/{page:int}.png", self.page),
         ]
 
     async def style(self, _: Request) -> Response:
@@ -90,10 +95,11 @@ class Chart:
             return self._missing()
         contact, document, number = found
         version = document.versions[number - 1]
-        text = None
+        text, pages = None, 0
         if version.metadata["contentType"] in ("text/plain", "application/xml"):
-            content = self._records.journal.content(version.position, version.metadata["size"])
-            text = content.decode("utf-8", "replace")[:MAX_SHOWN]
+            text = self._content(version).decode("utf-8", "replace")[:MAX_SHOWN]
+        elif version.metadata["contentType"] == "application/pdf":
+            pages = await asyncio.to_thread(pages_in, self._content(version))
         return self._page(
             "document.html",
             contact=contact,
@@ -101,6 +107,8 @@ class Chart:
             version=version,
             number=number,
             text=text,
+            pages=pages,
+            shown_pages=min(pages, MAX_PAGES),
             external_id=request.path_params["externalId"],
         )
 
@@ -115,6 +123,19 @@ class Chart:
         if version.metadata["contentType"] not in INLINE:
             answer.headers["Content-Disposition"] = "attachment"
         return answer
+
+    async def page(self, request: Request) -> Response:
+        """A page of a PDF as a picture."""
+        found = self._version(request)
+        number = request.path_params["page"]
+        if found is None or not 1 <= number <= MAX_PAGES:
+            return self._missing()
+        version = found[1].versions[found[2] - 1]
+        picture = await asyncio.to_thread(picture_of, self._content(version), number)
+        return Response(picture, media_type="image/png", headers=HEADERS) if picture else self._missing()
+
+    def _content(self, version: Version) -> bytes:
+        return self._records.journal.content(version.position, version.metadata["size"])
 
     def _version(self, request: Request) -> tuple[Contact, Document, int] | None:
         contact = self._records.contacts.get(request.path_params["contactId"])
@@ -140,6 +161,11 @@ def term_of(entry: dict[str, Any]) -> str:
     """What an entry is about, in words."""
     code = entry.get("code") or {}
     return str(entry.get("text") or code.get("display") or code.get("code") or "not named")
+
+
+def is_critical(line: str) -> bool:
+    """Whether a line of the summary ends with a flag that cannot wait (HL7 table 0078)."""
+    return line.rpartition(" ")[2] in CRITICAL
 
 
 def _risks(contact: Contact) -> list[dict[str, Any]]:
