@@ -13,7 +13,8 @@ from starlette.applications import Starlette
 
 from services.carepatron_writer.platforms.carepatron.sandbox import create_app
 from services.carepatron_writer.platforms.port import Upload
-from services.carepatron_writer.rendering import render, upload_of
+from services.carepatron_writer.rendering import upload_of
+from services.carepatron_writer.rendering.printing import render
 from shared.canonical.elements import Section
 from tests.contract.writing_fakes import KEY, VERSION, a_card, a_document, a_key, an_upload, open_adapter
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from services.carepatron_writer.rendering.rendered import Rendered, render, without_pdf
+from services.carepatron_writer.rendering.rendered import Rendered, without_pdf
 from shared.canonical.models import HealthcareDocument
 from shared.isolation import Defect, Isolated, Stopped
 from shared.logs import get_logger
@@ -14,7 +14,9 @@ logger = get_logger(__name__)
 def render_apart(
     document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str], max_bytes: int, rendering: str, shows_files: bool
 ) -> Rendered | None:
-    """What runs in the process."""
+    """What runs in the process; typst and pdfium are loaded there only."""
+    from services.carepatron_writer.rendering.printing import render
+
     return render(document, files, media_types=media_types, max_bytes=max_bytes, rendering=rendering, shows_files=shows_files)
 
 

@@ -1,20 +1,12 @@
-"""What a document becomes for a platform: its only file as it is, else a PDF with everything, else text. Never an exception for content."""
+"""What a document becomes for a platform, and what can be said of that without making a PDF."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from services.carepatron_writer.rendering.characters import Characters, UncoveredScript
-from services.carepatron_writer.rendering.enclosing import Step, check_pictures, enclosed, left_out, steps
-from services.carepatron_writer.rendering.originals import Original, add_pictures, leave_unseen, originals_of, text_in
-from services.carepatron_writer.rendering.pdf import NotMade, Press
-from services.carepatron_writer.rendering.sheet import Sheet, sheet_of, showable, texts_in
 from services.carepatron_writer.rendering.text import render_text
-from services.carepatron_writer.rendering.words import clean, folded, unsaid
 from shared.canonical.elements import Attachment
 from shared.canonical.models import HealthcareDocument
 
-PDF = "application/pdf"
 TEXT = "text/plain"
 
 
@@ -31,44 +23,9 @@ class Rendered:
     warnings: tuple[str, ...] = ()
 
 
-def render(
-    document: HealthcareDocument,
-    files: Mapping[str, bytes],
-    *,
-    media_types: Sequence[str],
-    max_bytes: int,
-    rendering: str = "pdf",
-    shows_files: bool = True,
-) -> Rendered | None:
-    """The document for a platform that takes these media types and so many bytes; `files` by their digest. None: there is nothing to show.
-
-    The same arguments make the same bytes. What is too large is left out step by step: pages of files, files, the PDF; only a lone file,
-    or text, may be larger than `max_bytes`. `rendering` is what the platform's profile says: pdf or text. Without
-    `shows_files` no foreign file is looked into.
-    """
-    makes_pdf = rendering == "pdf" and PDF in media_types
-    lone = lone_file(document, media_types)
-    data = files.get(lone.sha256 or "") if lone is not None else None
-    if lone is not None and data is not None:
-        is_enough = not makes_pdf or _is_all_in(document, data, bare(lone.media_type), may_look=shows_files)
-        if is_enough and (len(data) <= max_bytes or not is_readable(document)):
-            return Rendered(data, bare(lone.media_type))
-    if not makes_pdf:
-        return without_pdf(document, files, media_types)
-    originals = originals_of(document.content.attachments, files)
-    if shows_files:
-        add_pictures(originals)
-    else:
-        leave_unseen(originals)
-    usable = _usable(document, files, media_types)
-    if not is_readable(document) and not any(one.pictures for one in originals) and len(usable) < 2:
-        return without_pdf(document, files, media_types)
-    return _pdf(document, originals, max_bytes) or without_pdf(document, files, media_types, "rendered_as_text")
-
-
 def without_pdf(document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str], *warnings: str) -> Rendered | None:
     """The document where no PDF is taken or can be made: its text, else its first file that the platform takes."""
-    usable = _usable(document, files, media_types)
+    usable = usable_files(document, files, media_types)
     is_text = is_readable(document)
     if len(usable) > (0 if is_text else 1):
         warnings = (*warnings, "file_not_attached")
@@ -97,55 +54,7 @@ def bare(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 
 
-@cache
-def _press() -> Press:
-    """One for each process."""
-    return Press()
-
-
-def _is_all_in(document: HealthcareDocument, data: bytes, media_type: str, *, may_look: bool) -> bool:
-    """Whether the file says what the document says; mostly the text was read from it."""
-    text = clean(document.content.text or "")
-    if not text or media_type == TEXT:
-        return True
-    in_file = text_in(data, media_type) if may_look else ""
-    return folded(in_file).startswith(folded(text)) or not unsaid(text, (in_file,))
-
-
-def _usable(document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str]) -> list[Attachment]:
+def usable_files(document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str]) -> list[Attachment]:
     """Files that the platform would take, each of them once."""
     every = {one.sha256: one for one in document.content.attachments if one.sha256 in files and bare(one.media_type) in media_types}
     return list(every.values())
-
-
-def _pdf(document: HealthcareDocument, originals: list[Original], max_bytes: int) -> Rendered | None:
-    """The PDF with as much of its files as there is room for; None when none can be made, or not so small."""
-    press = _press()
-    sheet, is_cut, is_tagged = sheet_of(document, originals)
-    characters = Characters(press.shows, press.known)
-    try:
-        characters.learn(texts_in([sheet, [(one.label, one.note) for one in originals]]))
-    except UncoveredScript:
-        return None
-    base = {**showable(sheet, characters), "tagged": is_tagged}
-    text = render_text(document) if is_cut or characters.is_spelled_out else None
-    warnings = [code for code, holds in (("text_cut", is_cut), ("characters_spelled_out", characters.is_spelled_out)) if holds]
-    for step in steps(originals, max_bytes):
-        content = _made(press, base, originals, step, text, characters)
-        if content is not None and len(content) <= max_bytes:
-            return Rendered(content, PDF, tuple(dict.fromkeys([*warnings, *left_out(originals, step)])))
-    return None
-
-
-def _made(press: Press, base: Sheet, originals: list[Original], step: Step, text: bytes | None, characters: Characters) -> bytes | None:
-    """The PDF of a step. Pages that typst cannot take are looked for when it has refused them all together."""
-    for is_second in (False, True):
-        if is_second:
-            check_pictures(press, originals)
-        parts, files = enclosed(originals, step, text, characters)
-        try:
-            return press.make({**base, **parts}, files)
-        except NotMade:
-            if not parts["pages"]:
-                break
-    return None

@@ -11,7 +11,8 @@ import pypdfium2
 import typst
 from PIL import Image
 
-from services.carepatron_writer.rendering import Rendered, render
+from services.carepatron_writer.rendering import Rendered
+from services.carepatron_writer.rendering.printing import render
 from shared.canonical.elements import Attachment, Coding, Content, Result, Section, Source, Value
 from shared.canonical.models import DocumentType, HealthcareDocument
 from shared.identity import digest

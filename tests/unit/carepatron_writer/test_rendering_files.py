@@ -5,8 +5,9 @@ from random import Random
 import pypdfium2
 import pytest
 
-from services.carepatron_writer.rendering import choose_file, render, wanted_files
+from services.carepatron_writer.rendering import choose_file, wanted_files
 from services.carepatron_writer.rendering.originals import MAX_FILES, MAX_PAGES
+from services.carepatron_writer.rendering.printing import render
 from shared.canonical.elements import Attachment, Section
 from tests.unit.carepatron_writer.rendering_examples import (
     LDL,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.carepatron_writer.rendering import render
+from services.carepatron_writer.rendering.printing import render
 from shared.canonical.elements import Attachment, Coding, Content, Result, Section, Value
 from shared.canonical.models import DocumentType
 from tests.unit.carepatron_writer.rendering_examples import (

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.carepatron_writer.rendering import Rendered, Renderer
-from services.carepatron_writer.rendering.isolated import render_apart
+from services.carepatron_writer.rendering import Rendered
+from services.carepatron_writer.rendering.isolated import Renderer, render_apart
 from tests.unit.carepatron_writer.rendering_examples import MAX_BYTES, TYPES, a_file, a_full_report, a_pdf, by_digest, rendered
 
 LETTER = a_pdf("A letter")

@@ -7,7 +7,8 @@ import sys
 import pypdfium2
 import pytest
 
-from services.carepatron_writer.rendering import RENDERING, render
+from services.carepatron_writer.rendering import RENDERING
+from services.carepatron_writer.rendering.printing import render
 from shared.canonical.elements import Section
 from shared.identity import digest
 from tests.unit.carepatron_writer.rendering_examples import (
