@@ -1,8 +1,9 @@
 """The sandbox: a destination that keeps the modelled contract, for development, demonstrations and tests. Not Carepatron's."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,36 @@ from pydantic_settings import BaseSettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 
-from services.carepatron_writer.platforms.carepatron.sandbox.chaos import Chaos, Plan
+from services.carepatron_writer.platforms.carepatron.sandbox.chaos import Chaos
 from services.carepatron_writer.platforms.carepatron.sandbox.chart import Chart
+from services.carepatron_writer.platforms.carepatron.sandbox.clinic import Clinic
+from services.carepatron_writer.platforms.carepatron.sandbox.clock import Clock
 from services.carepatron_writer.platforms.carepatron.sandbox.contacts_api import ContactsApi
+from services.carepatron_writer.platforms.carepatron.sandbox.controls import Controls
 from services.carepatron_writer.platforms.carepatron.sandbox.documents_api import DocumentsApi
 from services.carepatron_writer.platforms.carepatron.sandbox.door import Door
+from services.carepatron_writer.platforms.carepatron.sandbox.exports_api import ExportsApi
+from services.carepatron_writer.platforms.carepatron.sandbox.gate import Gate, SandboxHand
+from services.carepatron_writer.platforms.carepatron.sandbox.idempotency import Idempotency
 from services.carepatron_writer.platforms.carepatron.sandbox.journal import Journal
-from services.carepatron_writer.platforms.carepatron.sandbox.parsing import TooLarge, Unreadable, read_object
-from services.carepatron_writer.platforms.carepatron.sandbox.problems import answer, problem
+from services.carepatron_writer.platforms.carepatron.sandbox.keys import AccountKey
+from services.carepatron_writer.platforms.carepatron.sandbox.limits import Limits
+from services.carepatron_writer.platforms.carepatron.sandbox.plain_api import PlainApi
+from services.carepatron_writer.platforms.carepatron.sandbox.plans import Plan
+from services.carepatron_writer.platforms.carepatron.sandbox.problems import answer
 from services.carepatron_writer.platforms.carepatron.sandbox.records import Records
+from services.carepatron_writer.platforms.carepatron.sandbox.routes import Apis, Contract
+from services.carepatron_writer.platforms.carepatron.sandbox.shares_api import SharesApi
+from services.carepatron_writer.platforms.carepatron.sandbox.switches import Switches
+from services.carepatron_writer.platforms.carepatron.sandbox.uploads import Uploads
+from services.carepatron_writer.platforms.profile import Profile, load_profile
 from shared.errors import Misconfigured
 from shared.settings import PlatformSettings, settings_config
 
-ACCOUNT = "/providers/{providerId}"
-CONTACT = ACCOUNT + "/contacts/{contactId}"
-DOCUMENT = CONTACT + "/documents/{externalId}"
+PACKAGE = "services.carepatron_writer.platforms.carepatron"
+DAY_HOURS = 24.0
 
 
 class SandboxSettings(BaseSettings):
@@ -41,124 +55,70 @@ class SandboxSettings(BaseSettings):
     sandbox_http_port: int = Field(default=8090, description="port of the sandbox")
     sandbox_state: Path | None = Field(default=None, description="folder of the sandbox's journal; none: HEALTHCARE_RECORDS_HOME/sandbox")
     sandbox_provider_id: str | None = Field(default=None, description="the only account that the key opens; none: any")
-    sandbox_chaos: str = Field(default="none", description="profile or profile:rate, see POST /sandbox/chaos")
+    sandbox_chaos: str = Field(default="none", description="profile or profile:rate, several with commas, see POST /sandbox/chaos")
+    sandbox_quota_bytes: int | None = Field(default=None, ge=0, description="storage of each account; none: no limit")
     carepatron_api_key: SecretStr = Field(default=SecretStr("sandbox"), description="the key that clients must send")
-    carepatron_api_key_file: Path | None = Field(default=None, description="file with the key, before the key itself")
-
-    @property
-    def api_key(self) -> str:
-        """The key. Raises Misconfigured when its file cannot be read."""
-        try:
-            file = self.carepatron_api_key_file
-            return file.read_text("ascii").strip() if file else self.carepatron_api_key.get_secret_value()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Misconfigured("CAREPATRON_API_KEY_FILE cannot be read") from error
-
-
-def utc_now() -> str:
-    """The time in RFC 3339, microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    carepatron_api_key_file: Path | None = Field(default=None, description="file with the key, before the key itself; may change")
 
 
 def create_app(
-    state: Path, *, api_key: str, provider_id: str | None = None, chaos: str = "none", now: Callable[[], str] = utc_now
+    state: Path,
+    *,
+    api_key: str = "",
+    key_file: Path | None = None,
+    provider_id: str | None = None,
+    chaos: str = "none",
+    switches: Switches | None = None,
+    profile: Profile | None = None,
+    now: Callable[[], float] = time.time,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Starlette:
-    """The application over a folder of its own. Raises Misconfigured when the folder is in use or the profile unknown."""
+    """The application over a folder of its own. Raises Misconfigured when the folder, the key or the chaos is unusable."""
     try:
-        plan = Plan.read(chaos)
+        plans = Plan.read(chaos)
     except ValueError as error:
         raise Misconfigured(f"SANDBOX_CHAOS: {error}") from error
-    records = Records(Journal(state))
-    door = Door(records, api_key=api_key, provider_id=provider_id, now=now)
-    contacts, documents = ContactsApi(records, door), DocumentsApi(records, door)
-    contract = Chaos(Starlette(routes=contract_routes(door, contacts, documents)), plan)
-    chart = Chart(records, documents)
+    known, clock, key = profile or load_profile(PACKAGE), Clock(now), AccountKey(api_key, key_file)
+    journal = Journal(state)
+    try:
+        records = Records(journal)
+    except BaseException:
+        journal.close()
+        raise
+    door = Door(records, clock, key, header=known.token.header, provider_id=provider_id, switches=switches or Switches())
+    contract, documents = _contract(records, door, known)
+    clinic, limits = Clinic(records, clock), Limits(known, clock, contract.name_of)
+    chaotic = Chaos(contract.app, SandboxHand(records, clinic, door, key), plans, pause)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
         yield
-        records.journal.close()
+        journal.close()
 
     app = Starlette(
         routes=[
             Route("/v1/openapi.yaml", _openapi),
             Route("/livez", _ready),
             Route("/readyz", _ready),
-            Mount("/v1", contract),
-            *_own_routes(records, contacts, contract),
-            *chart.routes(),
+            Mount("/v1", Gate(chaotic, door, limits)),
+            *Controls(records, clock, key, door, clinic, limits, chaotic).routes(),
+            *Chart(records, documents).routes(),
         ],
         lifespan=lifespan,
     )
-    app.state.close = records.journal.close
+    app.state.close = journal.close
+    app.state.operations = contract.operations
     return app
 
 
-def contract_routes(door: Door, contacts: ContactsApi, documents: DocumentsApi) -> list[BaseRoute]:
-    """The operations of openapi.yaml, and no other."""
-
-    async def ping(_: Request) -> Response:
-        return answer({"status": "ok"})
-
-    async def secure_ping(request: Request) -> Response:
-        account = door.account(request)
-        return account if isinstance(account, Response) else answer({"status": "ok"})
-
-    # the busiest first: routes are tried in order
-    return [
-        Route(DOCUMENT, documents.put, methods=["PUT"]),
-        Route(DOCUMENT, documents.get, methods=["GET"]),
-        Route(ACCOUNT + "/contacts/search", contacts.search, methods=["POST"]),
-        Route(CONTACT, contacts.get, methods=["GET"]),
-        Route(CONTACT, contacts.replace, methods=["PUT"]),
-        Route(ACCOUNT + "/contacts", contacts.list, methods=["GET"]),
-        Route(ACCOUNT + "/contacts", contacts.create, methods=["POST"]),
-        Route(CONTACT + "/documents", documents.list, methods=["GET"]),
-        Route(DOCUMENT + "/content", documents.content, methods=["GET"]),
-        Route(DOCUMENT + "/withdraw", documents.withdraw, methods=["POST"]),
-        Route("/ping", ping, methods=["GET"]),
-        Route(ACCOUNT + "/secure-ping", secure_ping, methods=["GET"]),
-    ]
-
-
-def _own_routes(records: Records, contacts: ContactsApi, chaos: Chaos) -> list[BaseRoute]:
-    """What only a sandbox has: its journal of effects, a hash of its state, chaos, and the clinic's hand on a contact."""
-
-    async def effects(request: Request) -> Response:
-        first = int(request.query_params.get("after", 0))
-        return answer({"effects": records.effects[first:], "total": len(records.effects)})
-
-    async def state_hash(_: Request) -> Response:
-        documents = sum(len(one.documents) for one in records.contacts.values())
-        counts = {"contacts": len(records.contacts), "documents": documents, "effects": len(records.effects)}
-        return answer({"hash": records.state_hash(), **counts})
-
-    async def set_chaos(request: Request) -> Response:
-        try:
-            chaos.plan = Plan.check(await read_object(request))
-        except (TooLarge, Unreadable, ValueError):
-            return problem("invalid-request")
-        return answer({"profile": chaos.plan.profile, "rate": chaos.plan.rate})
-
-    async def change_status(request: Request) -> Response:
-        contact = records.contacts.get(request.path_params["contactId"])
-        if contact is None:
-            return problem("not-found")
-        try:
-            body = await read_object(request)
-        except (TooLarge, Unreadable):
-            return problem("invalid-request")
-        if body.get("status") not in ("active", "archived", "merged"):
-            return problem("invalid-request", errors=[("/status", "must be active, archived or merged")])
-        contacts.change_status(contact, body["status"], body.get("mergedInto"))
-        return answer(contact.as_json())
-
-    return [
-        Route("/sandbox/effects", effects, methods=["GET"]),
-        Route("/sandbox/state-hash", state_hash, methods=["GET"]),
-        Route("/sandbox/chaos", set_chaos, methods=["POST"]),
-        Route("/sandbox/contacts/{contactId}/status", change_status, methods=["POST"]),
-    ]
+def _contract(records: Records, door: Door, profile: Profile) -> tuple[Contract, DocumentsApi]:
+    """The operations of the contract over these records."""
+    once = Idempotency(records, door.clock, profile.idempotency.hours if profile.idempotency else DAY_HOURS)
+    uploads = Uploads(records, door, profile.content)
+    documents = DocumentsApi(records, door, uploads)
+    contacts, plain = ContactsApi(records, door, once), PlainApi(door, once, uploads)
+    apis = Apis(door, contacts, documents, plain, SharesApi(records, door, once), ExportsApi(records, door, once))
+    return Contract(apis), documents
 
 
 async def _ready(_: Request) -> Response:
@@ -168,8 +128,7 @@ async def _ready(_: Request) -> Response:
 
 async def _openapi(_: Request) -> Response:
     """The contract itself."""
-    text = files("services.carepatron_writer.platforms.carepatron").joinpath("openapi.yaml").read_bytes()
-    return Response(text, media_type="application/yaml")
+    return Response(files(PACKAGE).joinpath("openapi.yaml").read_bytes(), media_type="application/yaml")
 
 
 async def serve_sandbox(settings: SandboxSettings | None = None) -> None:
@@ -177,9 +136,11 @@ async def serve_sandbox(settings: SandboxSettings | None = None) -> None:
     chosen = settings or SandboxSettings()
     app = create_app(
         chosen.sandbox_state or PlatformSettings().healthcare_records_home / "sandbox",
-        api_key=chosen.api_key,
+        api_key=chosen.carepatron_api_key.get_secret_value(),
+        key_file=chosen.carepatron_api_key_file,
         provider_id=chosen.sandbox_provider_id,
         chaos=chosen.sandbox_chaos,
+        switches=Switches(quota_bytes=chosen.sandbox_quota_bytes),
     )
     config = uvicorn.Config(
         app,

@@ -1,100 +1,84 @@
 """Contacts as the contract has them: list, search, create, read, replace."""
 
-import re
+import asyncio
 import uuid
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.carepatron_writer.platforms.carepatron.sandbox.checks import CONTACT_FIELDS, check_contact, is_criterion, is_time
+from services.carepatron_writer.platforms.carepatron.sandbox.clock import seconds_of
 from services.carepatron_writer.platforms.carepatron.sandbox.door import Door, page_of
-from services.carepatron_writer.platforms.carepatron.sandbox.parsing import TooLarge, Unreadable, check_contact, is_criterion, read_object
+from services.carepatron_writer.platforms.carepatron.sandbox.idempotency import Idempotency, Once
+from services.carepatron_writer.platforms.carepatron.sandbox.parsing import read_json
 from services.carepatron_writer.platforms.carepatron.sandbox.problems import answer, problem
 from services.carepatron_writer.platforms.carepatron.sandbox.records import Contact, Records, digest_of
+from services.carepatron_writer.platforms.carepatron.sandbox.refusals import read_or_refuse
 
-FIELDS = (
-    "isClient",
-    "firstName",
-    "lastName",
-    "email",
-    "phoneNumber",
-    "dateOfBirth",
-    "tags",
-    "externalReferences",
-    "medicalHistory",
-    "dietaryPreferences",
-    "nutritionChanges",
-    "customFields",
-)
-_KEY = re.compile(r'"([\x20-\x21\x23-\x7e]{1,255})"')
+MAX_CRITERIA = 10
+ABSENT = object()
 
 
 class ContactsApi:
     """The handlers; `door` checks keys and paths and tells the time."""
 
-    def __init__(self, records: Records, door: Door) -> None:
+    def __init__(self, records: Records, door: Door, idempotency: Idempotency) -> None:
         self._records = records
         self._door = door
+        self._idempotency = idempotency
 
     async def list(self, request: Request) -> Response:
-        """GET …/contacts"""
+        """GET …/contacts: those to whom every filter applies."""
         account = self._door.account(request)
         if isinstance(account, Response):
             return account
         query = request.query_params
-        wanted: list[dict[str, Any]] = []
-        if "externalSystem" in query and "externalValue" in query:
-            wanted.append({"externalReference": {"system": query["externalSystem"], "value": query["externalValue"]}})
-        if "email" in query:
-            wanted.append({"email": query["email"]})
-        found = self._records.search(account, wanted) if wanted else [x for x in self._records.contacts.values() if x.account == account]
-        since = query.get("updatedSince", "")
-        return page_of([one.as_json() for one in found if one.updated_at >= since], query.get("limit", 100), query.get("offset", 0))
+        system, value, since = query.get("externalSystem"), query.get("externalValue"), query.get("updatedSince")
+        if (system is None) != (value is None):
+            return problem("invalid-request", errors=[("/externalValue", "goes with externalSystem")])
+        if since is not None and not is_time(since):
+            return problem("invalid-request", errors=[("/updatedSince", "must be a time with its zone")])
+        found = [one for one in self._records.contacts.values() if one.account == account]
+        for wanted in (
+            {"externalReference": {"system": system, "value": value}} if system is not None else None,
+            {"email": query["email"]} if "email" in query else None,
+        ):
+            if wanted is not None:
+                matching = {one.id for one in self._records.search(account, [wanted])}
+                found = [one for one in found if one.id in matching]
+        if since is not None:
+            found = [one for one in found if seconds_of(one.updated_at) >= seconds_of(since)]
+        return page_of(found, query.get("limit"), query.get("offset"))
 
     async def search(self, request: Request) -> Response:
         """POST …/contacts/search"""
         account = self._door.account(request)
         if isinstance(account, Response):
             return account
-        try:
-            body = await read_object(request)
-        except (TooLarge, Unreadable):
-            return problem("invalid-request")
+        body = await read_or_refuse(read_json(request))
+        if isinstance(body, Response):
+            return body
         criteria = body.get("anyOf")
-        if not isinstance(criteria, list) or not 0 < len(criteria) <= 10 or not all(is_criterion(one) for one in criteria):
-            return problem("invalid-request", errors=[("/anyOf", "must be a list of criteria")])
-        found = self._records.search(account, criteria)
-        return page_of([one.as_json() for one in found], body.get("limit", 100), body.get("offset", 0))
+        if not isinstance(criteria, list) or not 0 < len(criteria) <= MAX_CRITERIA or not all(is_criterion(one) for one in criteria):
+            return problem("invalid-request", errors=[("/anyOf", f"must be 1 to {MAX_CRITERIA} criteria")])
+        return page_of(self._records.search(account, criteria), _digits_of(body, "limit"), _digits_of(body, "offset"))
 
     async def create(self, request: Request) -> Response:
         """POST …/contacts"""
         account = self._door.account(request)
         if isinstance(account, Response):
             return account
-        body = await _contact_in(request)
-        if isinstance(body, Response):
-            return body
-        key, payload = _key_of(request), digest_of(body)
-        if isinstance(key, Response):
-            return key
-        known = self._records.keys.get((account, key)) if key else None
-        if known is not None:
-            if known[0] != payload:
-                return problem("invalid-request", status=422, errors=[("/Idempotency-Key", "was used with other content")])
-            found = self._records.contacts[known[1]]
-            return answer(found.as_json(), 201, {"ETag": found.etag})
-        made = str(uuid.uuid4())
-        self._record(made, account, body, "active", None, key=key, payload=payload)
-        contact = self._records.contacts[made]
-        return answer(contact.as_json(), 201, {"ETag": contact.etag})
+        with self._idempotency.open(request, account, is_required=self._door.switches.requires_key) as once:
+            return once if isinstance(once, Response) else await self._create(request, account, once)
 
     async def get(self, request: Request) -> Response:
         """GET …/contacts/{contactId}"""
         contact = self._door.contact(request)
-        return contact if isinstance(contact, Response) else answer(contact.as_json(), 200, {"ETag": contact.etag})
+        return contact if isinstance(contact, Response) else _shown(contact)
 
     async def replace(self, request: Request) -> Response:
-        """PUT …/contacts/{contactId}"""
+        """PUT …/contacts/{contactId}, only as it was read (RFC 9110, section 13.1.1; RFC 6585, section 3)."""
         contact = self._door.contact(request, is_written=True)
         if isinstance(contact, Response):
             return contact
@@ -104,58 +88,55 @@ class ContactsApi:
         wanted = request.headers.get("if-match")
         if wanted is None:
             return problem("invalid-request", status=428, errors=[("/If-Match", "is required")])
-        if wanted != contact.etag:
+        if wanted.strip() != "*" and contact.etag not in [one.strip() for one in wanted.split(",")]:
             return problem("precondition-failed")
+        if contact.status != "active":  # while the body was on its way
+            return (
+                problem("contact-archived") if contact.status == "archived" else problem("contact-merged", mergedInto=contact.merged_into)
+            )
         if body != contact.body:
-            self._record(contact.id, contact.account, body, contact.status, None)
-        return answer(contact.as_json(), 200, {"ETag": contact.etag})
+            self._records.record(
+                {"kind": "contact", "id": contact.id, "account": contact.account, "body": body, "at": self._door.clock.text()}
+                | {"status": contact.status, "merged_into": None}
+            )
+        return _shown(contact)
 
-    def change_status(self, contact: Contact, status: str, merged_into: str | None) -> None:
-        """Archive, restore or merge, as the clinic would on the platform."""
-        self._record(contact.id, contact.account, contact.body, status, merged_into)
+    async def _create(self, request: Request, account: str, once: Once) -> Response:
+        body = await _contact_in(request)
+        if isinstance(body, Response):
+            return body
+        payload = digest_of(body)
+        repeated = once.repeated(payload)
+        if isinstance(repeated, Response):
+            return repeated
+        if repeated is None:
+            await asyncio.sleep(self._door.switches.processing_seconds)
+            repeated = str(uuid.uuid4())
+            self._records.record(
+                {"kind": "contact", "id": repeated, "body": body, "status": "active", "merged_into": None, "at": self._door.clock.text()}
+                | once.members(payload)
+            )
+        return _shown(self._records.contacts[repeated], 201)
 
-    def _record(
-        self,
-        contact_id: str,
-        account: str,
-        body: dict[str, Any],
-        status: str,
-        merged_into: str | None,
-        *,
-        key: str | None = None,
-        payload: str | None = None,
-    ) -> None:
-        self._records.record(
-            {
-                "kind": "contact",
-                "id": contact_id,
-                "account": account,
-                "body": body,
-                "status": status,
-                "merged_into": merged_into,
-                "at": self._door.now(),
-                "key": key,
-                "payload": payload,
-            }
-        )
+
+def _shown(contact: Contact, status: int = 200) -> Response:
+    return answer(contact.as_json(), status, {"ETag": contact.etag})
 
 
 async def _contact_in(request: Request) -> dict[str, Any] | Response:
     """The contact in a request, known fields only."""
-    try:
-        body = await read_object(request)
-    except TooLarge:
-        return problem("payload-too-large")
-    except Unreadable:
-        return problem("invalid-request")
+    body = await read_or_refuse(read_json(request))
+    if isinstance(body, Response):
+        return body
     errors = check_contact(body)
-    return problem("invalid-request", status=422, errors=errors) if errors else {name: body[name] for name in FIELDS if name in body}
+    return (
+        problem("invalid-request", status=422, errors=errors) if errors else {name: body[name] for name in CONTACT_FIELDS if name in body}
+    )
 
 
-def _key_of(request: Request) -> str | Response | None:
-    """The idempotency key: a structured-field string."""
-    written = request.headers.get("idempotency-key")
-    if written is None:
-        return None
-    match = _KEY.fullmatch(written.strip())
-    return match[1] if match else problem("invalid-request", errors=[("/Idempotency-Key", "must be a quoted string")])
+def _digits_of(body: dict[str, Any], name: str) -> str | None:
+    """A number of JSON as the digits that a query would hold."""
+    value = body.get(name, ABSENT)
+    if type(value) is int or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    return None if value is ABSENT else ""

@@ -1,5 +1,6 @@
 """Answers of the sandbox: JSON and RFC 9457 problems. Texts name fields and versions, never what a patient or a document says."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,18 @@ TITLES = {
     "contact-archived": (409, "The contact is archived"),
     "stale-version": (409, "A newer version is already stored"),
     "version-conflict": (409, "The same version is stored with other content"),
+    "request-in-progress": (409, "A request with this key is still running"),
     "contact-merged": (410, "The contact was merged into another one"),
+    "export-expired": (410, "The export is no longer kept"),
     "precondition-failed": (412, "The contact has changed since it was read"),
     "payload-too-large": (413, "The document is larger than the limit"),
     "unsupported-media-type": (415, "This kind of content is not taken"),
+    "locked": (423, "Somebody else is working on the document"),
     "rate-limited": (429, "Too many requests"),
     "upstream-chaos": (503, "Chaos, as asked for"),
+    "storage-quota-exceeded": (507, "The account's storage is full"),
 }
-RETRYABLE = frozenset({"rate-limited", "upstream-chaos", "precondition-failed"})
+RETRYABLE = frozenset({"rate-limited", "upstream-chaos", "precondition-failed", "request-in-progress", "locked"})
 Errors = Sequence[tuple[str, str]]
 
 
@@ -31,14 +36,16 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 def problem(
-    code: str, *, status: int | None = None, errors: Errors = (), headers: Mapping[str, str] | None = None, **members: str
+    code: str, *, status: int | None = None, errors: Errors = (), headers: Mapping[str, str] | None = None, **members: str | None
 ) -> Response:
-    """A problem; `status` overrides the usual one of its code (422 and 428 are forms of invalid-request)."""
+    """A problem; `status` overrides the usual one of its code (405, 416, 422 and 428 are forms of invalid-request)."""
     usual, title = TITLES[code]
     body: dict[str, Any] = {
         "type": f"https://healthrecords.example/problems/{code}",
         "title": title,
         "status": status or usual,
+        "detail": "; ".join(f"{pointer} {message}" for pointer, message in errors) or title,
+        "instance": f"urn:uuid:{uuid.uuid4()}",
         "code": code,
         "retryable": code in RETRYABLE,
         **members,
