@@ -6,7 +6,7 @@ C libraries open foreign bytes here: in the service this runs in a process of it
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Literal
 
@@ -83,7 +83,12 @@ def originals_of(attachments: Sequence[Attachment], files: Mapping[str, bytes]) 
             note = too_large(one)
         elif data is None:
             note = f"Not here: it lies at {clean(one.url)[:300]}" if one.url else "Not here: its content did not come with the document."
-        found.setdefault(one.sha256 or f"{number}", Original(one, name, media_type, data, note=note))
+        key = one.sha256 or f"{number}"
+        if (twin := found.get(key)) is not None:
+            titles = dict.fromkeys(title for title in (twin.attachment.title, one.title) if title)
+            twin.attachment = replace(twin.attachment, title="; ".join(titles) or None)
+        else:
+            found[key] = Original(one, name, media_type, data, note=note)
     every = list(found.values())
     if len(every) > MAX_FILES:
         rest = Attachment("", title=f"{len(every) - MAX_FILES} more files")

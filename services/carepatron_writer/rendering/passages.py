@@ -8,9 +8,9 @@ MAX_COLUMNS = 10
 MAX_INDENT = 6
 TAB = 8
 _MARK = re.compile(r"( *)([-*•·‣◦▪○●]|\d{1,2}[.)]|[a-zA-Z]\))[ \t]+(?=\S)")
-_RULE = re.compile(r"[\s|:=+_-]+")  # of a table drawn with characters
+_CROSSINGS = re.compile(r"[\s|:+]+")
 _ALIGNED = re.compile(r"\S {2,}\S")
-_CELLS = re.compile(r"\s+\|\s+|\s*\|$|^\|\s*")
+_BAR = re.compile(r"(?<!\S)\|(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,24 @@ def _is_row(line: str) -> bool:
     return len(_cells(line)) > 1
 
 
+def _is_rule(line: str) -> bool:
+    """Whether it is a line drawn between rows; a short mark is a word."""
+    strokes = [one for one in _CROSSINGS.split(line) if one]
+    return bool(strokes) and all(len(one) > 2 and set(one) <= set("-=_") for one in strokes)
+
+
 def _cells(line: str) -> list[str]:
     if "|" not in line:
         return [line.strip()]
-    if _RULE.fullmatch(line):
+    if _is_rule(line):
         return ["", ""]
-    return [cell.strip() for cell in _CELLS.split(line.strip().removeprefix("|").removesuffix("|").strip())]
+    return [cell.strip() for cell in _BAR.split(line.strip().removeprefix("|").removesuffix("|").strip())]
 
 
 def _table(lines: Sequence[str]) -> Table | None:
     """The rows; None when they are too wide for a page. Lines drawn between rows are no rows, the first of them ends the header."""
-    is_ruled = len(lines) > 2 and _RULE.fullmatch(lines[1]) is not None
-    rows = [tuple(_cells(line)) for line in lines if not _RULE.fullmatch(line)]
+    is_ruled = len(lines) > 2 and _is_rule(lines[1])
+    rows = [tuple(_cells(line)) for line in lines if not _is_rule(line)]
     if not rows or max(map(len, rows)) > MAX_COLUMNS:
         return None
     columns = max(map(len, rows))

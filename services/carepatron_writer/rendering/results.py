@@ -36,6 +36,8 @@ FLAGS = {
 }
 REMARKABLE = frozenset({"H", "L", "A", "<", ">", "POS", "DET", "R"})
 _WORDS = re.compile(r"[^\s:()\[\],;]+")
+_AFTER_NAME = re.compile(": ")
+_MAX_COMPARED = 200  # results of one name with which a line is compared; a line too many is shown twice
 _FILLERS = frozenset({"reference", "no", "value"})  # of a readable line beside what the row says
 
 
@@ -87,17 +89,17 @@ def says_again(results: Sequence[Result]) -> Callable[[str], bool]:
     for one in results:
         cells = (name_of(one), shown_value(one.value), one.reference_range, one.interpretation, one.status, one.effective)
         words = {word for cell in cells for word in _WORDS.findall(folded(cell or ""))}
-        rows.setdefault(folded(name_of(one)), []).append(words | ({"reference"} if shown_value(one.value) != "no value" else _FILLERS))
+        of_name = rows.setdefault(folded(name_of(one)), [])
+        if len(of_name) < _MAX_COMPARED:
+            of_name.append(words | ({"reference"} if shown_value(one.value) != "no value" else _FILLERS))
+    longest = max(map(len, rows), default=0)
 
     def says(line: str) -> bool:
-        name, found, rest = folded(line).partition(": ")
-        while found:
-            words = set(_WORDS.findall(f"{name} {rest}"))
-            if any(words <= known for known in rows.get(name, ())):
-                return True
-            more, found, rest = rest.partition(": ")
-            name = f"{name}: {more}"
-        return False
+        whole = folded(line)
+        ends = [found.start() for found in _AFTER_NAME.finditer(whole, 0, longest + 2)]
+        names = [whole[:end] for end in ends if whole[:end] in rows]
+        words = set(_WORDS.findall(whole)) if names else set()
+        return any(words <= known for name in names for known in rows[name])
 
     return says
 

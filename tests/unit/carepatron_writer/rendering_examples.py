@@ -170,11 +170,13 @@ def squeezed(text: str) -> str:
 def words_of(document: HealthcareDocument) -> set[str]:
     """Every word that a document says."""
     content = document.content
+    panels = {one.code for one in content.sections}  # there the section is the panel
     said: list[str | None] = [document.title, content.text, *document.authors, document.source.organization]
     said += [text for one in content.sections for text in (one.title, one.text)]
     for one in content.results:
         said += [one.code.display if one.code else None, one.value.number, one.value.unit, one.value.text, one.reference_range]
-        said += [one.interpretation, one.group, one.effective and one.effective.partition("T")[0]]
+        said += [one.interpretation, None if one.group in panels else one.group, one.effective and one.effective.partition("T")[0]]
     said += [one.title for one in content.attachments]
-    words = {squeezed(word.strip("|():,")) for text in said if text for word in text.split()}
+    words = {squeezed(word.strip("|():,[]")) for text in said if text for word in text.split()}
+    words = {one for one in words if not re.fullmatch(r"[-=_|:+]{3,}", one)}  # lines drawn between rows
     return words - {"", "-", "reference"}  # marks of lists, and the word of a line that only repeats a result

@@ -147,9 +147,10 @@ def test_a_file_that_lies_elsewhere_is_named() -> None:
 
 
 def test_one_file_twice_is_attached_once() -> None:
-    made = rendered(a_full_report(attachments=[a_file(LETTER, PDF), a_file(LETTER, PDF)]), LETTER)
+    made = rendered(a_full_report(attachments=[a_file(LETTER, PDF, "Letter"), a_file(LETTER, PDF, "Copy")]), LETTER)
 
     assert attached_to(made.content) == {"original-1.pdf": LETTER}
+    assert "Letter; Copy (application/pdf" in text_of(made.content)
 
 
 def test_only_so_many_pages_are_shown() -> None:

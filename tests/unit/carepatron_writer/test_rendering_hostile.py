@@ -129,6 +129,27 @@ def test_words_of_any_length_stay_on_the_page(separator: str) -> None:
         assert found[letter] >= count
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 300_000,
+        "| " * 150_000,
+        ": " * 150_000,
+        "-" * 300_000,
+        "a" + " " * 300_000 + "|",
+        "\n \t" * 100_000,
+        "a|" * 150_000,
+        "- " * 150_000,
+    ],
+)
+def test_text_made_to_be_slow_is_not_slow(text: str) -> None:
+    """What takes the square of its length would not be done before the test is ended."""
+    results = [Result(Coding(display=": " * 50), Value("text", text="x")) for _ in range(300)]
+    made = rendered(a_report(text=f"Start\n{text}\nend", sections=[Section(None, text[:200_000], text)], results=results))
+
+    assert made.media_type == "application/pdf"
+
+
 WORDS = st.text(st.characters(codec="latin-1", exclude_categories=("Cc", "Cf")), max_size=30) | st.sampled_from(
     [
         "- item",

@@ -15,7 +15,8 @@ from tests.unit.carepatron_writer.rendering_examples import a_report, a_result
     [
         ("Food | Reaction\nEgg | Hives", [Table((("Food", "Reaction"), ("Egg", "Hives")), True)]),
         ("Sodium | 140\nKetones | trace", [Table((("Sodium", "140"), ("Ketones", "trace")), False)]),
-        ("| Food | Reaction |\n|---|:--|\n| Egg | |", [Table((("Food", "Reaction"), ("Egg", "")), True)]),
+        ("| Food | Reaction |\n|---|:---|\n| Egg | |", [Table((("Food", "Reaction"), ("Egg", "")), True)]),
+        ("a | 1\n- | --\nb | 2", [Table((("a", "1"), ("-", "--"), ("b", "2")), False)]),
         ("Problem | Since\nGout\nHives | 2001", [Table((("Problem", "Since"), ("Gout",), ("Hives", "2001")), True)]),
         ("Before\na | 1\nAfter", [Lines((Line("Before"),)), Table((("a", "1"),), False), Lines((Line("After"),))]),
         ("- one\n  - two\n3. three", [Lines((Line("one", 0, "•"), Line("two", 1, "•"), Line("three", 0, "3.")))]),
