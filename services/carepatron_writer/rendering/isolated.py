@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from services.carepatron_writer.rendering.rendered import Rendered, without_pdf
+from services.carepatron_writer.rendering.rendered import Rendered, as_it_is, without_pdf
 from shared.canonical.models import HealthcareDocument
 from shared.isolation import Defect, Isolated, Stopped
 from shared.logs import get_logger
@@ -46,6 +46,8 @@ class Renderer:
         rendering: str = "pdf",
     ) -> Rendered | None:
         """As `render`. What takes too long or ends its process is tried again without showing files, then becomes text."""
+        if (unseen := as_it_is(document, files, media_types, max_bytes)) is not None:
+            return unseen
         apart = await self._free.get()
         try:
             for shows_files in (True, False):  # the second in a fresh process

@@ -7,7 +7,7 @@ from services.carepatron_writer.rendering.characters import Characters, Uncovere
 from services.carepatron_writer.rendering.enclosing import Step, check_pictures, enclosed, left_out, steps
 from services.carepatron_writer.rendering.originals import Original, add_pictures, leave_unseen, originals_of, text_in
 from services.carepatron_writer.rendering.pdf import NotMade, Press
-from services.carepatron_writer.rendering.rendered import TEXT, Rendered, bare, is_readable, lone_file, usable_files, without_pdf
+from services.carepatron_writer.rendering.rendered import Rendered, as_it_is, bare, is_readable, lone_file, usable_files, without_pdf
 from services.carepatron_writer.rendering.sheet import Sheet, sheet_of, showable, texts_in
 from services.carepatron_writer.rendering.text import render_text
 from services.carepatron_writer.rendering.words import clean, folded, unsaid
@@ -31,13 +31,15 @@ def render(
     or text, may be larger than `max_bytes`. `rendering` is what the platform's profile says: pdf or text. Without
     `shows_files` no foreign file is looked into.
     """
+    if (unseen := as_it_is(document, files, media_types, max_bytes)) is not None:
+        return unseen
     makes_pdf = rendering == "pdf" and PDF in media_types
     lone = lone_file(document, media_types)
     data = files.get(lone.sha256 or "") if lone is not None else None
-    if lone is not None and data is not None:
-        is_enough = not makes_pdf or _is_all_in(document, data, bare(lone.media_type), may_look=shows_files)
-        if is_enough and (len(data) <= max_bytes or not is_readable(document)):
-            return Rendered(data, bare(lone.media_type))
+    if lone is not None and data is not None and len(data) <= max_bytes:
+        media_type = bare(lone.media_type)
+        if not makes_pdf or (shows_files and _is_all_in(document, data, media_type)):
+            return Rendered(data, media_type)
     if not makes_pdf:
         return without_pdf(document, files, media_types)
     originals = originals_of(document.content.attachments, files)
@@ -57,12 +59,9 @@ def _press() -> Press:
     return Press()
 
 
-def _is_all_in(document: HealthcareDocument, data: bytes, media_type: str, *, may_look: bool) -> bool:
+def _is_all_in(document: HealthcareDocument, data: bytes, media_type: str) -> bool:
     """Whether the file says what the document says; mostly the text was read from it."""
-    text = clean(document.content.text or "")
-    if not text or media_type == TEXT:
-        return True
-    in_file = text_in(data, media_type) if may_look else ""
+    text, in_file = clean(document.content.text or ""), text_in(data, media_type)
     return folded(in_file).startswith(folded(text)) or not unsaid(text, (in_file,))
 
 

@@ -43,6 +43,15 @@ def lone_file(document: HealthcareDocument, media_types: Sequence[str]) -> Attac
     return file if file.sha256 and bare(file.media_type) in media_types else None
 
 
+def as_it_is(document: HealthcareDocument, files: Mapping[str, bytes], media_types: Sequence[str], max_bytes: int) -> Rendered | None:
+    """The only file, where nobody has to look into it to know that it says everything; None otherwise."""
+    lone = lone_file(document, media_types)
+    data = files.get(lone.sha256 or "") if lone is not None else None
+    if lone is None or data is None or (is_readable(document) and (bare(lone.media_type) != TEXT or len(data) > max_bytes)):
+        return None
+    return Rendered(data, bare(lone.media_type))
+
+
 def is_readable(document: HealthcareDocument) -> bool:
     """Whether there is anything to render besides the title."""
     content = document.content

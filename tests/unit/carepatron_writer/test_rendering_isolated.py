@@ -10,7 +10,8 @@ import pytest
 
 from services.carepatron_writer.rendering import Rendered
 from services.carepatron_writer.rendering.isolated import Renderer, render_apart
-from tests.unit.carepatron_writer.rendering_examples import MAX_BYTES, TYPES, a_file, a_full_report, a_pdf, by_digest, rendered
+from shared.canonical.models import HealthcareDocument
+from tests.unit.carepatron_writer.rendering_examples import MAX_BYTES, TYPES, a_file, a_full_report, a_pdf, a_report, by_digest, rendered
 
 LETTER = a_pdf("A letter")
 DOCUMENT = a_full_report(attachments=[a_file(LETTER, "application/pdf")])
@@ -43,11 +44,13 @@ def die_showing_files(*args: Any) -> Rendered | None:
     return render_apart(*args)
 
 
-def _rendered(apart: Callable[..., Any], *, times: int = 1, processes: int = 1) -> list[Rendered | None]:
+def _rendered(
+    apart: Callable[..., Any], *, times: int = 1, processes: int = 1, document: HealthcareDocument = DOCUMENT
+) -> list[Rendered | None]:
     async def run() -> list[Rendered | None]:
         renderer = Renderer(processes=processes, seconds=20 if apart is not hang else 1.5, apart=apart)
         try:
-            every = [renderer.render(DOCUMENT, by_digest(LETTER), media_types=TYPES, max_bytes=MAX_BYTES) for _ in range(times)]
+            every = [renderer.render(document, by_digest(LETTER), media_types=TYPES, max_bytes=MAX_BYTES) for _ in range(times)]
             return list(await asyncio.gather(*every))
         finally:
             await renderer.aclose()
@@ -66,6 +69,12 @@ def test_when_rendering_is_given_up_the_document_is_text(apart: Callable[..., An
     assert made is not None
     assert (made.media_type, made.warnings) == ("text/plain", ("rendered_as_text", "file_not_attached"))
     assert b"No known allergy to shellfish" in made.content
+
+
+def test_a_file_that_is_the_document_goes_without_a_process() -> None:
+    (made,) = _rendered(die, document=a_report(attachments=[a_file(LETTER, "application/pdf")]))
+
+    assert made == Rendered(LETTER, "application/pdf")
 
 
 def test_a_file_that_ends_the_process_is_attached_unseen() -> None:
