@@ -32,7 +32,7 @@ from services.carepatron_writer.platforms.carepatron.sandbox.keys import Account
 from services.carepatron_writer.platforms.carepatron.sandbox.limits import Limits
 from services.carepatron_writer.platforms.carepatron.sandbox.plain_api import PlainApi
 from services.carepatron_writer.platforms.carepatron.sandbox.plans import Plan
-from services.carepatron_writer.platforms.carepatron.sandbox.problems import answer
+from services.carepatron_writer.platforms.carepatron.sandbox.problems import answer, problem
 from services.carepatron_writer.platforms.carepatron.sandbox.records import Records
 from services.carepatron_writer.platforms.carepatron.sandbox.routes import Apis, Contract
 from services.carepatron_writer.platforms.carepatron.sandbox.shares_api import SharesApi
@@ -104,6 +104,7 @@ def create_app(
             *Controls(records, clock, key, door, clinic, limits, chaotic).routes(),
             *Chart(records, documents).routes(),
         ],
+        exception_handlers={404: _missing},
         lifespan=lifespan,
     )
     app.state.close = journal.close
@@ -124,6 +125,11 @@ def _contract(records: Records, door: Door, profile: Profile) -> tuple[Contract,
 async def _ready(_: Request) -> Response:
     """The journal is read before the port opens: whoever answers is ready."""
     return answer({"service": "sandbox", "status": "ready"})
+
+
+async def _missing(_: Request, __: Exception) -> Response:
+    """Nothing stands at this address, not even for the chart."""
+    return problem("not-found")
 
 
 async def _openapi(_: Request) -> Response:

@@ -43,7 +43,7 @@ SHARE_KINDS = ("client", "staff", "contact")
 MAX_REFERENCE = 512
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_EMAIL = re.compile(r"[^@\s]{1,128}@[^@\s]{1,190}")
+_EMAIL = re.compile(r"[^@ \t\r\n]{1,128}@[^@ \t\r\n]{1,190}")
 _STATUSES = ("current", "preliminary", "superseded")
 _SYSTEM = "urn:healthrecords:document-id"
 

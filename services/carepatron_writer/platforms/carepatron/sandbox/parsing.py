@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 MAX_JSON = 1 << 20
 MAX_DEPTH = 64  # of objects and lists in each other: what is taken must fit into answers again
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]{1,70})"?', re.IGNORECASE)
-_NAME = re.compile(rb'content-disposition:[^\r\n]*\bname="([a-z]+)"', re.IGNORECASE)
+_NAME = re.compile(rb'content-disposition:[^\r\n]*\bname="([^"\r\n]*)"', re.IGNORECASE)
 _JSON = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;.*)?", re.IGNORECASE)
 _FORM = re.compile(r"multipart/form-data\s*;.*", re.IGNORECASE)
 
@@ -98,7 +98,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def split_form(body: bytes, boundary: bytes) -> dict[bytes, bytes]:
-    """The parts of a form by name. Raises Unreadable when it does not end as it should."""
+    """The parts of a form by name, the first of each. Raises Unreadable when it does not end as it should."""
     delimiter = b"\r\n--" + boundary
     parts: dict[bytes, bytes] = {}
     at = 0 if body.startswith(delimiter[2:]) else body.find(delimiter)
@@ -109,7 +109,7 @@ def split_form(body: bytes, boundary: bytes) -> dict[bytes, bytes]:
         name = _NAME.search(body, at, head_end) if head_end >= 0 else None
         if name is None or end < 0:
             raise Unreadable
-        parts[name[1]] = body[head_end + 4 : end]
+        parts.setdefault(name[1], body[head_end + 4 : end])
         at = end + len(delimiter)
     if at < 0 or body[at : at + 2] != b"--":
         raise Unreadable
