@@ -223,7 +223,7 @@ PLAYBOOK: dict[Reason, Play] = {
     Reason.HANDOVER_NEEDED: Play(
         Owner.CLINIC,
         "This platform takes no documents from other systems.",
-        "Make a package with `healthcare-records handover` and import it on the platform.",
+        "File the documents on the platform by hand.",
     ),
     Reason.WITHDRAWAL_BY_HAND: Play(
         Owner.CLINIC,
