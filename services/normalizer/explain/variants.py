@@ -1,21 +1,15 @@
 """The same source with one element changed or taken away, for each of its elements."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from lxml import etree
-
+from services.normalizer.explain.cda import edits_of, root_of
+from services.normalizer.explain.texts import different
 from shared.canonical.reading import Format
-from shared.formats.cda_tree import parse_cda
 from shared.formats.fhir_json import NotJson, decode, encode
 from shared.formats.hl7v2_separators import Separators, read_separators
 from shared.formats.hl7v2_text import CHARSETS
 from shared.formats.hl7v2_text import decode as decode_hl7v2
-from shared.formats.xml import RefusedXML
-
-NARRATIVE = "text"  # of a CDA section: one element, whatever it is made of
-TAG = re.compile(r"\{[^}]*\}")
 
 
 class Variant(NamedTuple):
@@ -24,19 +18,6 @@ class Variant(NamedTuple):
     path: str
     changed: bytes | None
     absent: bytes
-
-
-def different(text: str) -> str:
-    """Another text of the same shape: each letter and each digit is the next one."""
-    return "".join(_next(one) for one in text)
-
-
-def _next(character: str) -> str:
-    if character in "0123456789":
-        return "1234567890"["0123456789".index(character)]
-    if "a" <= character.lower() <= "z":
-        return chr(ord(character) + 1) if character.lower() != "z" else chr(ord(character) - 25)
-    return character
 
 
 def hl7v2_variants(content: bytes) -> Iterator[Variant]:
@@ -133,60 +114,12 @@ def _put(root: Any, node: Any, key: Any, value: Any) -> bytes:
 
 def cda_variants(content: bytes) -> Iterator[Variant]:
     """Each attribute and each text of a CDA, by its path; the narrative of a section is one element."""
-    try:
-        root = parse_cda(content).root
-    except RefusedXML:
+    root = root_of(content)
+    if root is None:
         return
-    yield from _xml_variants(root, root, TAG.sub("", str(root.tag)))
-
-
-def _xml_variants(root: Any, element: Any, path: str) -> Iterator[Variant]:
-    if TAG.sub("", str(element.tag)) == NARRATIVE and TAG.sub("", str(element.getparent().tag)) == "section":
-        yield _narrative_variant(root, element, path)
-        return
-    for name, value in list(element.attrib.items()):
-        other = different(value)
-
-        def with_attribute(text: str | None, name: str = name, value: str = value) -> bytes:
-            if text is None:
-                del element.attrib[name]
-            else:
-                element.set(name, text)
-            try:
-                return etree.tostring(root)
-            finally:
-                element.set(name, value)
-
-        yield Variant(f"{path}/@{TAG.sub('', name)}", with_attribute(other) if other != value else None, with_attribute(None))
-    if element.text and not element.text.isspace():
-        before, other = element.text, different(element.text)
-        element.text = other
-        changed = etree.tostring(root) if other != before else None
-        element.text = None
-        absent = etree.tostring(root)
-        element.text = before
-        yield Variant(path, changed, absent)
-    numbers: dict[str, int] = {}
-    for one in element.iterchildren("*"):
-        name = TAG.sub("", str(one.tag))
-        numbers[name] = numbers.get(name, 0) + 1
-        is_several = len(element.findall(one.tag)) > 1
-        yield from _xml_variants(root, one, f"{path}/{name}[{numbers[name]}]" if is_several else f"{path}/{name}")
-
-
-def _narrative_variant(root: Any, text: Any, path: str) -> Variant:
-    kept = [(one, one.text, one.tail) for one in text.iter("*")]
-    for one, inner, tail in kept:
-        one.text = different(inner) if inner else inner
-        one.tail = different(tail) if tail and one is not text else tail
-    changed = etree.tostring(root)
-    for one, _, tail in kept:
-        one.text = None
-        one.tail = None if one is not text else tail
-    absent = etree.tostring(root)
-    for one, inner, tail in kept:
-        one.text, one.tail = inner, tail
-    return Variant(path, changed, absent)
+    for edit in edits_of(root):
+        changed, absent = (edit.made(root, edit.element, is_absent=one) for one in (False, True))
+        yield Variant(edit.path, changed, absent or b"")
 
 
 VARIANTS: dict[Format, Callable[[bytes], Iterator[Variant]]] = {"hl7v2": hl7v2_variants, "fhir": fhir_variants, "ccda": cda_variants}

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from services.normalizer.explain.sources import differences
+from services.normalizer.explain.differences import differences
 
 CURRENT = "current"
 MAX_FIELDS, MAX_DOCUMENTS = 40, 5

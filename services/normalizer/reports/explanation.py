@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from services.normalizer.explain.sources import Sources, sources_of
+from services.normalizer.explain.sources import Sources, count_elements, sources_of
 from services.normalizer.explain.variants import VARIANTS
 from services.normalizer.mappings.tables import load_table
 from services.normalizer.offline import as_json
@@ -26,7 +26,7 @@ def explain(path: Path, provider: ProviderProfile, progress: Progress | None = N
         reading = as_json(read_content(content, provider, format=format))
         step = None
         if progress is not None and format in VARIANTS:
-            task = progress.add_task(f"{path.name} [{index}]", total=sum(1 for _ in VARIANTS[format](content)))
+            task = progress.add_task(f"{path.name} [{index}]", total=count_elements(content, format))
             step = lambda task=task: progress.advance(task)  # noqa: E731
         found = sources_of(content, format, provider, step) if reading["outcome"] == "normalized" else {}
         yield {
