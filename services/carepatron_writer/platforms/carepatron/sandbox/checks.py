@@ -7,20 +7,20 @@ from typing import Any
 
 from services.carepatron_writer.platforms.carepatron.sandbox.clock import seconds_of
 
-CONTACT_FIELDS = (
-    "isClient",
-    "firstName",
-    "lastName",
-    "email",
-    "phoneNumber",
-    "dateOfBirth",
-    "tags",
-    "externalReferences",
-    "medicalHistory",
-    "dietaryPreferences",
-    "nutritionChanges",
-    "customFields",
-)
+CONTACT_FIELDS: Mapping[str, Any] = {  # with what stands where nothing is said
+    "isClient": True,
+    "firstName": "",
+    "lastName": "",
+    "email": None,
+    "phoneNumber": None,
+    "dateOfBirth": None,
+    "tags": [],
+    "externalReferences": [],
+    "medicalHistory": [],
+    "dietaryPreferences": [],
+    "nutritionChanges": [],
+    "customFields": {},
+}
 DOCUMENT_FIELDS = (
     "externalId",
     "externalSystem",
@@ -41,6 +41,7 @@ DOCUMENT_FIELDS = (
 )
 SHARE_KINDS = ("client", "staff", "contact")
 MAX_REFERENCE = 512
+MAX_NAME = 300
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _EMAIL = re.compile(r"[^@ \t\r\n]{1,128}@[^@ \t\r\n]{1,190}")
@@ -80,13 +81,12 @@ def check_document(metadata: Mapping[str, Any], external_id: str | None, sha256:
 def check_contact(body: Mapping[str, Any]) -> Errors:
     """What is wrong with a contact."""
     said, references = body.get, body.get("externalReferences", [])
-    names = [said("firstName"), said("lastName")]
-    is_named = all(isinstance(one, str) and len(one) <= 300 for one in names) and any(names)
+    first, last = _is_name(said("firstName")), _is_name(said("lastName"))
     return _errors(
         (
             ("isClient", isinstance(said("isClient", True), bool), "must be true or false"),
-            ("firstName", is_named, "a name is needed"),
-            ("lastName", is_named, "a name is needed"),
+            ("firstName", first and bool(said("firstName") or said("lastName")), "a name is needed"),
+            ("lastName", last, "must be text"),
             ("email", said("email") is None or _matches(_EMAIL, said("email")), "must be an e-mail address"),
             ("phoneNumber", said("phoneNumber") is None or isinstance(said("phoneNumber"), str), "must be text"),
             ("dateOfBirth", said("dateOfBirth") is None or is_date(said("dateOfBirth")), "must be a full date"),
@@ -152,6 +152,10 @@ def is_time(value: Any) -> bool:
         return isinstance(value, str) and "T" in value.upper() and seconds_of(value) is not None
     except (ValueError, OverflowError):
         return False
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_NAME
 
 
 def _is_summary(value: Any) -> bool:

@@ -124,14 +124,14 @@ def _shown(contact: Contact, status: int = 200) -> Response:
 
 
 async def _contact_in(request: Request) -> dict[str, Any] | Response:
-    """The contact in a request, known fields only."""
+    """The contact in a request: every field, and no other."""
     body = await read_or_refuse(read_json(request))
     if isinstance(body, Response):
         return body
     errors = check_contact(body)
-    return (
-        problem("invalid-request", status=422, errors=errors) if errors else {name: body[name] for name in CONTACT_FIELDS if name in body}
-    )
+    if errors:
+        return problem("invalid-request", status=422, errors=errors)
+    return {name: body.get(name, default) for name, default in CONTACT_FIELDS.items()}
 
 
 def _digits_of(body: dict[str, Any], name: str) -> str | None:

@@ -109,8 +109,8 @@ class DocumentsApi:
         if known is not None:
             if upload.version < known.highest:
                 return problem("stale-version", storedVersion=known.highest)
-            if upload.version == known.highest:
-                if upload.digest == known.current.digest and not known.is_withdrawn:
+            if upload.version == known.highest or known.is_plain:
+                if not known.is_plain and upload.digest == known.current.digest and not known.is_withdrawn:
                     return answer(known.as_json(), 200, {"X-Result": "unchanged"})
                 return problem("version-conflict", storedVersion=known.highest)
         refusal = self._uploads.refuse(contact, known, upload)
