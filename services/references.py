@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
+from services.carepatron_writer.platforms.fhir_r4.settings import FhirSettings
 from services.carepatron_writer.settings import AccountSettings
 from shared.events import Event, EventType
 from shared.outcomes import PLAYBOOK, Action, Reason, Status
@@ -25,6 +26,7 @@ def configuration() -> str:
         settings = import_module(f"services.{name}.settings").Settings
         parts.append(_settings_table(name, settings, str(settings.model_config["env_prefix"])))
     parts.append(_settings_table("the account of each destination (prefix: the destination's id)", AccountSettings, "CAREPATRON_"))
+    parts.append(_settings_table("a destination on a FHIR R4 server, besides", FhirSettings, "FHIR_"))
     return "\n".join(parts)
 
 

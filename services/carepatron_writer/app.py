@@ -5,6 +5,7 @@ from faststream.kafka import KafkaBroker
 from services.carepatron_writer.destinations import open_platforms
 from services.carepatron_writer.handlers import write_documents
 from services.carepatron_writer.links import PostgresLedger
+from services.carepatron_writer.rendering.isolated import Renderer
 from services.carepatron_writer.reviews import Reviews
 from services.carepatron_writer.routes import writer_routes
 from services.carepatron_writer.settings import Settings
@@ -48,9 +49,12 @@ async def wire(service: Service, settings: Settings) -> None:
     producer = Producer(platform.bootstrap, name="carepatron_writer")
     service.stack.push_async_callback(producer.stop)
     await producer.start()
+    content = ContentStore.open(platform.content_url)
+    renderer = Renderer(processes=settings.rendering_processes)
+    service.stack.push_async_callback(renderer.aclose)
     engine = DeliveryEngine(
         stage=Stage.WRITER,
-        handler=write_documents(ledger, platforms, ContentStore.open(platform.content_url), read_back_share=settings.read_back_share),
+        handler=write_documents(ledger, platforms, content, renderer, read_back_share=settings.read_back_share),
         recorder=OutcomeRecorder(producer, stage=Stage.WRITER),
         settings=settings,
         target_of=destination_of,

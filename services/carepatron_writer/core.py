@@ -22,7 +22,7 @@ from services.carepatron_writer.platforms.port import (
     Updated,
     Upload,
 )
-from services.carepatron_writer.rendering import change_entry, clean, upload_of
+from services.carepatron_writer.rendering import Rendered, change_entry, clean, render_text, upload_of
 from shared.canonical.models import HealthcareDocument, Patient
 from shared.identity import digest
 from shared.outcomes import Reason, Status
@@ -193,7 +193,7 @@ def digest_of_document(document: HealthcareDocument) -> str:
 
     Made before anything is rendered: what the platform has already costs no rendering.
     """
-    upload = upload_of(document, "", None, None)
+    upload = upload_of(document, "", Rendered(render_text(document), "text/plain"))
     said = [getattr(upload, name) for name in _FACTS]
     files = [(one.media_type, one.sha256) for one in document.content.attachments]
     return digest(orjson.dumps([said, files], option=orjson.OPT_SORT_KEYS))

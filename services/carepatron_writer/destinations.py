@@ -4,14 +4,15 @@ import re
 from collections.abc import Callable, Mapping
 
 from services.carepatron_writer.platforms.carepatron import open_carepatron
+from services.carepatron_writer.platforms.fhir_r4 import open_fhir_r4
 from services.carepatron_writer.platforms.port import Platform
 from services.carepatron_writer.settings import AccountSettings
 from shared.errors import Misconfigured
 from shared.providers import Directory
 
 # every platform that is described by a profile, also those without an adapter yet
-PACKAGES = {name: f"services.carepatron_writer.platforms.{name}" for name in ("carepatron",)}
-PLATFORMS: Mapping[str, Callable[[str, AccountSettings], Platform]] = {"carepatron": open_carepatron}
+PACKAGES = {name: f"services.carepatron_writer.platforms.{name}" for name in ("carepatron", "fhir_r4")}
+PLATFORMS: Mapping[str, Callable[[str, AccountSettings], Platform]] = {"carepatron": open_carepatron, "fhir_r4": open_fhir_r4}
 
 
 def open_platforms(directory: Directory) -> dict[str, Platform]:

@@ -1,7 +1,7 @@
 """The Kafka edge of the writer: one normalized patient or document in, one outcome out."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
@@ -12,7 +12,7 @@ from services.carepatron_writer.core import Offer, Refusal, Settlement, card_of,
 from services.carepatron_writer.links import Ledger
 from services.carepatron_writer.parking import Watch
 from services.carepatron_writer.platforms.port import Platform, Upload
-from services.carepatron_writer.rendering import choose_file, is_readable, platform_version, upload_of
+from services.carepatron_writer.rendering import Rendered, platform_version, upload_of, wanted_files
 from services.carepatron_writer.writing import Payload, Prepare, Withdrawal, Writing
 from shared.canonical.models import HealthcareDocument, Patient
 from shared.content_store import ContentMissing, reference_to
@@ -32,6 +32,15 @@ class Content(Protocol):
         """Raises ContentMissing or Unavailable."""
 
 
+class Renderer(Protocol):
+    """What makes a document readable."""
+
+    async def render(
+        self, document: HealthcareDocument, files: Mapping[str, bytes], *, media_types: Sequence[str], max_bytes: int, rendering: str
+    ) -> Rendered | None:
+        """None where the platform takes nothing that could be made of it."""
+
+
 class _Refused(Exception):
     """The record ends here."""
 
@@ -45,6 +54,7 @@ def write_documents(
     ledger: Ledger,
     platforms: Mapping[str, Platform],
     content: Content,
+    renderer: Renderer,
     *,
     read_back_share: float = 0.0,
     park_after_seconds: float = PARK_AFTER_SECONDS,
@@ -114,17 +124,20 @@ def write_documents(
             nonlocal made
             if not capabilities.write_documents:
                 return Refusal(Reason.HANDOVER_NEEDED)
-            file = choose_file(document, capabilities.media_types)
+            max_bytes = capabilities.max_bytes
             try:
-                data = await _file(file.sha256) if file and file.sha256 else None
+                files = {one.sha256: await _file(one.sha256) for one in wanted_files(document, max_bytes) if one.sha256}
             except _Refused as refusal:
                 return Refusal(refusal.reason, refusal.where)
-            if data is None and document.content.attachments and not is_readable(document):
+            rendered = await renderer.render(
+                document, files, media_types=capabilities.media_types, max_bytes=max_bytes, rendering=capabilities.rendering
+            )
+            if rendered is None:
                 return Refusal(Reason.UNSUPPORTED_MEDIA_TYPE, "content.attachments[0]")
-            upload = upload_of(document, version, file, data)
-            if len(upload.content) > capabilities.max_bytes:
+            upload = upload_of(document, version, rendered)
+            if len(upload.content) > max_bytes:
                 return Refusal(Reason.CONTENT_TOO_LARGE, "content")
-            made = replace(facts, sha256=upload.sha256, size=len(upload.content))
+            made = replace(facts, sha256=upload.sha256, size=len(upload.content), warnings=rendered.warnings)
             return upload
 
         settlement = await writings[offer.destination_id].write(offer, prepare)
@@ -167,7 +180,7 @@ def facts_of(event: Event) -> Facts:
 
 def outcome_of(settlement: Settlement, facts: Facts) -> Outcome:
     """The outcome that a settlement stands for."""
-    known = replace(facts, external_id=settlement.external_id, warnings=settlement.warnings)
+    known = replace(facts, external_id=settlement.external_id, warnings=(*facts.warnings, *settlement.warnings))
     if settlement.refusal is not None and settlement.status is Status.SKIPPED:
         return Skipped(settlement.refusal.reason, known)
     if settlement.refusal is not None:

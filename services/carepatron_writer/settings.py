@@ -15,6 +15,7 @@ class Settings(ServiceSettings):
 
     ledger_connections: int = Field(default=6, description="connections to PostgreSQL for the ledger")
     read_back_share: float = Field(default=0.01, ge=0, le=1, description="part of all writes that is read back and compared, by chance")
+    rendering_processes: int = Field(default=1, ge=1, description="processes that make PDFs, each up to 150 MiB while there is work")
     park_after_seconds: float = Field(default=900.0, gt=0, description="a patient for whom alone a platform fails this long is parked")
 
 

@@ -35,7 +35,7 @@ def a_rendered_upload() -> Upload:
     )
     made = render(document, {}, media_types=("application/pdf",), max_bytes=1 << 20)
     assert made is not None
-    return upload_of(document, VERSION, rendered=made)
+    return upload_of(document, VERSION, made)
 
 
 def _answers(app: Starlette, upload: Upload, *paths: str, is_withdrawn: bool = False) -> list[httpx.Response]:

@@ -19,6 +19,7 @@ from tests.contract.writing_fakes import (
     NEWER,
     MemoryLedger,
     MemoryPlatform,
+    PlainRenderer,
     RunningSandbox,
     a_document,
     a_key,
@@ -236,7 +237,7 @@ def test_records_five_times_shuffled_over_postgres_and_a_socket_have_one_effect_
     async def run() -> list[list[str]]:
         async with postgres_ledger(migrated_url) as ledger:
             adapters = [open_adapter(sandbox.url, account=account) for _ in range(2)]
-            handlers = [write_documents(ledger, {"carepatron": one}, MemoryContentStore()) for one in adapters]
+            handlers = [write_documents(ledger, {"carepatron": one}, MemoryContentStore(), PlainRenderer()) for one in adapters]
 
             async def deliver(lane: list[Any]) -> list[str]:
                 statuses = []
@@ -272,7 +273,7 @@ def test_the_fake_platform_and_the_sandbox_end_alike(migrated_url: str, sandbox:
     ]
 
     async def run(ledger: Ledger, platform: Any) -> list[str]:
-        handler = write_documents(ledger, {"carepatron": platform}, MemoryContentStore())
+        handler = write_documents(ledger, {"carepatron": platform}, MemoryContentStore(), PlainRenderer())
         return [(await handler(one))[0].status.value for one in records]
 
     async def real() -> list[str]:

@@ -12,7 +12,7 @@ from openapi_schema_validator import oas31_format_checker
 from openapi_spec_validator import validate
 
 from services.carepatron_writer.platforms.carepatron.adapter import metadata_of
-from services.carepatron_writer.platforms.carepatron.matching import new_contact
+from services.carepatron_writer.platforms.carepatron.contacts import new_contact
 from services.carepatron_writer.platforms.carepatron.sandbox.problems import TITLES
 from tests.contract.sandbox_ground import open_app
 from tests.contract.writing_fakes import CAPABILITIES, a_card, a_profile, an_upload

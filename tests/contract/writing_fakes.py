@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +40,7 @@ from services.carepatron_writer.platforms.port import (
     Upload,
 )
 from services.carepatron_writer.platforms.profile import Profile, load_profile
+from services.carepatron_writer.rendering.rendered import Rendered, as_it_is, without_pdf
 from shared.canonical.elements import Content, HumanName
 from shared.canonical.models import DocumentType, HealthcareDocument, Patient
 from shared.delivery.records import Record
@@ -168,7 +169,7 @@ CAPABILITIES = Capabilities(
     export_contacts=False,
     max_bytes=52_428_800,
     media_types=("application/pdf", "image/jpeg", "image/png", "text/plain", "application/xml"),
-    rendering="text",
+    rendering="pdf",
     evidence="modelled",
 )
 
@@ -424,6 +425,16 @@ class MemoryLedger:
         if method in self.fail_next:
             self.fail_next.remove(method)
             raise Unavailable("postgres", "down")
+
+
+class PlainRenderer:
+    """Documents as text, in this process; a lone file as it is. Keeps the promises of `handlers.Renderer`."""
+
+    async def render(
+        self, document: HealthcareDocument, files: Mapping[str, bytes], *, media_types: Sequence[str], max_bytes: int, rendering: str
+    ) -> Rendered | None:
+        """`rendering` makes no difference."""
+        return as_it_is(document, files, media_types, max_bytes) or without_pdf(document, files, media_types)
 
 
 class RunningSandbox:

@@ -6,7 +6,6 @@ from typing import Any
 from services.carepatron_writer.platforms.port import Upload
 from services.carepatron_writer.rendering.rendered import Rendered, bare, is_readable, lone_file
 from services.carepatron_writer.rendering.summary import abnormal_lines, dietary_lines
-from services.carepatron_writer.rendering.text import render_text
 from services.carepatron_writer.rendering.words import clean, title_of
 from shared.canonical.elements import Attachment, Coding
 from shared.canonical.models import HealthcareDocument
@@ -42,17 +41,8 @@ def wanted_files(document: HealthcareDocument, max_bytes: int) -> tuple[Attachme
     return tuple(wanted.values())
 
 
-def upload_of(
-    document: HealthcareDocument, version: str, file: Attachment | None = None, data: bytes | None = None, rendered: Rendered | None = None
-) -> Upload:
-    """The document made ready: what was `rendered`; or `data`, the bytes of `file`; or the readable text."""
-    if rendered is not None:
-        content, media_type, sha256 = rendered.content, rendered.media_type, digest(rendered.content)
-    elif file is not None and data is not None:  # the store has checked the digest
-        content, media_type, sha256 = data, bare(file.media_type), file.sha256 or digest(data)
-    else:
-        content, media_type = render_text(document), "text/plain"
-        sha256 = digest(content)
+def upload_of(document: HealthcareDocument, version: str, rendered: Rendered) -> Upload:
+    """The document made ready, with what a platform shows beside the bytes."""
     replaced = next((one.target for one in document.relations if one.kind == "replaces"), None)
     return Upload(
         document_id=str(document.id),
@@ -71,9 +61,9 @@ def upload_of(
         supersedes=replaced,
         dietary=dietary_lines(document),
         abnormal=abnormal_lines(document),
-        media_type=media_type,
-        content=content,
-        sha256=sha256,
+        media_type=rendered.media_type,
+        content=rendered.content,
+        sha256=digest(rendered.content),
     )
 
 

@@ -26,6 +26,7 @@ from shared.testing import MemoryContentStore
 from tests.contract.writing_fakes import (
     NEWER,
     MemoryPlatform,
+    PlainRenderer,
     a_document,
     a_key,
     a_patient,
@@ -59,7 +60,7 @@ class Desk:
         self.reviews = Reviews(pool, {"carepatron": self.platform}, self.sender)
         self.now = 0.0
         self._handler = write_documents(
-            ledger, {"carepatron": self.platform}, MemoryContentStore(), park_after_seconds=900, clock=lambda: self.now
+            ledger, {"carepatron": self.platform}, MemoryContentStore(), PlainRenderer(), park_after_seconds=900, clock=lambda: self.now
         )
         self._offset = 0
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.carepatron_writer.platforms.carepatron.matching import changed_contact, choose, likeness, new_contact, reference
+from services.carepatron_writer.platforms.carepatron.contacts import changed_contact, new_contact
+from services.carepatron_writer.platforms.matching import choose, likeness, reference
 from tests.contract.writing_fakes import a_card
 
 CARD = a_card("key", first_name="Ann", last_name="Léé", email="ann@example.org", birth_date="1970-10-03")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.carepatron_writer.rendering import choose_file, dietary_lines, is_readable, platform_version, render_text, upload_of
+from services.carepatron_writer.rendering import Rendered, choose_file, dietary_lines, is_readable, platform_version, render_text, upload_of
 from shared.canonical.elements import Attachment, Coding, Relation, Result, Section, Source, Value
 from shared.canonical.models import HealthcareDocument
 from tests.contract.writing_fakes import CAPABILITIES, NEWER, VERSION, a_document, a_key
@@ -68,7 +68,8 @@ def test_text_that_sections_say_already_is_not_repeated() -> None:
 
 
 def test_control_characters_stay_out() -> None:
-    upload = upload_of(a_document(a_key(), title="A\x00\x1bB\nC", text="x\x00y\r\nz\u2028"), VERSION, None, None)
+    document = a_document(a_key(), title="A\x00\x1bB\nC", text="x\x00y\r\nz\u2028")
+    upload = upload_of(document, VERSION, Rendered(render_text(document), "text/plain"))
 
     assert upload.title == "AB C"
     assert b"xy\nz" in upload.content
@@ -82,7 +83,7 @@ def test_the_source_stands_in_the_facts() -> None:
         relations=[Relation("appends", "a"), Relation("replaces", "b")],
         source=Source("provider", "Harbour GP", "urn:oid:1.2.3"),
     )
-    upload = upload_of(document, VERSION, PDF, b"%PDF")
+    upload = upload_of(document, VERSION, Rendered(b"%PDF", "application/pdf"))
 
     assert upload.type_coding == {"system": "http://loinc.org", "code": "11502-2", "display": "Laboratory report"}
     assert upload.source == {"kind": "primary_healthcare_provider", "organization": "Harbour GP", "system": "urn:oid:1.2.3"}

@@ -9,16 +9,9 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from services.carepatron_writer.platforms.carepatron.matching import (
-    changed_contact,
-    choose,
-    detached_contact,
-    email_reference,
-    fold,
-    new_contact,
-    reference,
-)
+from services.carepatron_writer.platforms.carepatron.contacts import changed_contact, detached_contact, new_contact
 from services.carepatron_writer.platforms.http import PlatformClient, Reply, Retry
+from services.carepatron_writer.platforms.matching import choose, email_reference, fold, reference
 from services.carepatron_writer.platforms.port import (
     Answer,
     Capabilities,

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from services.carepatron_writer.platforms.carepatron.matching import SYSTEM
 from services.carepatron_writer.platforms.fhir_r4.account import Account
 from services.carepatron_writer.platforms.fhir_r4.credentials import SmartBackend
 from services.carepatron_writer.platforms.fhir_r4.documents import Documents
@@ -10,6 +9,7 @@ from services.carepatron_writer.platforms.fhir_r4.features import drifts
 from services.carepatron_writer.platforms.fhir_r4.patients import Patients
 from services.carepatron_writer.platforms.fhir_r4.submissions import Submissions
 from services.carepatron_writer.platforms.http import Credentials
+from services.carepatron_writer.platforms.matching import SYSTEM
 from services.carepatron_writer.platforms.port import Answer, Capabilities, Card, Drift, ReadBack, Rejected, StoredDocument, Upload
 from shared.outcomes import Reason
 

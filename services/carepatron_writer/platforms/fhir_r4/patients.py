@@ -5,12 +5,12 @@
 
 from collections.abc import Collection
 
-from services.carepatron_writer.platforms.carepatron.matching import SYSTEM, candidate, choose, fold
 from services.carepatron_writer.platforms.fhir_r4.account import ROUNDS, Account
 from services.carepatron_writer.platforms.fhir_r4.elements import Json
 from services.carepatron_writer.platforms.fhir_r4.people import changed_patient, client_view, detached_patient, new_patient, replaced_by
 from services.carepatron_writer.platforms.fhir_r4.validation import fault_in
 from services.carepatron_writer.platforms.fhir_r4.wire import Mediated, NotOffered, Raced, Resource, Result, Several, TooLarge, Written
+from services.carepatron_writer.platforms.matching import SYSTEM, candidate, choose, fold
 from services.carepatron_writer.platforms.port import Answer, Card, Created, Parked, Rejected, Unchanged, Updated
 from shared.outcomes import Reason
 

@@ -11,7 +11,6 @@ A card is a snapshot of what one record says: on the Patient it changes as a who
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.carepatron_writer.platforms.carepatron.matching import SYSTEM, fold
 from services.carepatron_writer.platforms.fhir_r4.elements import (
     Json,
     coding,
@@ -24,6 +23,7 @@ from services.carepatron_writer.platforms.fhir_r4.elements import (
     values_of,
     with_extension,
 )
+from services.carepatron_writer.platforms.matching import SYSTEM, fold
 from services.carepatron_writer.platforms.port import Card
 
 CREATED = "urn:healthrecords:created"  # extension: we made this Patient
