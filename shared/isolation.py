@@ -4,6 +4,7 @@ Frames on the pipes are a four-byte length and a pickle; both ends are ours.
 """
 
 import asyncio
+import os
 import pickle
 import resource
 import signal
@@ -19,6 +20,7 @@ from shared.logs import defect_of
 R = TypeVar("R")
 LENGTH = struct.Struct(">I")
 IDLE_SECONDS = 60.0
+NEEDED = ("PATH", "PYTHONPATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")  # of the environment: keys and addresses stay with the service
 
 
 class Stopped(Exception):
@@ -74,6 +76,7 @@ class Isolated(Generic[R]):
                 str(self._memory),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env={name: os.environ[name] for name in NEEDED if name in os.environ},
             )
         to, back = self._process.stdin, self._process.stdout
         assert to is not None  # asked for above

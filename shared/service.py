@@ -23,6 +23,7 @@ from shared.errors import Misconfigured, Unavailable
 from shared.logs import configure_logs, get_logger
 from shared.metrics import REGISTRY
 from shared.settings import ServiceSettings
+from shared.tasks import log_tasks
 
 EXIT_OK, EXIT_TROUBLE, EXIT_MISCONFIGURED = 0, 1, 2
 WAIT_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between tries while something is away at the start; the last one repeats
@@ -89,6 +90,7 @@ async def _run(name: str, settings: ServiceSettings, build: Build) -> int:
         loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(one, service.stop)
+        loop.add_signal_handler(signal.SIGUSR1, log_tasks)
         try:
             async with _door(service):
                 await _until_stopped(service, build)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from shared.delivery.backoff import pause_seconds
 from shared.delivery.books import Place, commit_age, moved_marks, note_committed
+from shared.delivery.exits import has_broken
 from shared.delivery.meters import Meters
 from shared.delivery.queues import Queue
 from shared.delivery.records import Record
@@ -55,6 +56,7 @@ class BatchEngine:
         self.room = Room(settings.buffered_records, settings.buffered_bytes)
         self.queues: dict[Place, Queue] = {}
         self.is_stopped_by_refusals = False
+        self.has_broken = False
         self._handler = handler
         self._on_poison = on_poison
         self._start_offset = start_offset
@@ -74,7 +76,7 @@ class BatchEngine:
     @property
     def is_ready(self) -> bool:
         """Whether the engine takes records."""
-        return self._is_taking and not self.is_stopped_by_refusals
+        return self._is_taking and not self.is_stopped_by_refusals and not self.has_broken
 
     def start(self) -> None:
         """Begin to take records."""
@@ -152,7 +154,11 @@ class BatchEngine:
     def _open(self, place: Place) -> Queue:
         queue = self.queues[place] = Queue(place, is_positioned=self._start_offset is None)
         queue.task = asyncio.create_task(self._run(queue))
+        queue.task.add_done_callback(self._note_end)
         return queue
+
+    def _note_end(self, worker: asyncio.Task[None]) -> None:
+        self.has_broken = self.has_broken or has_broken(worker, self.stage)
 
     async def _end(self, queues: Sequence[Queue], seconds: float) -> None:
         tasks = [one.task for one in queues if one.task is not None]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shared.delivery.books import Place, commit_age, moved_marks, note_committed
 from shared.delivery.breaker import BreakerLimits
+from shared.delivery.exits import has_broken
 from shared.delivery.gate import Gate
 from shared.delivery.lanes import Lane, PartitionLanes
 from shared.delivery.line import Line
@@ -76,6 +77,7 @@ class DeliveryEngine:
         self._is_taking = False
         self._workers: list[asyncio.Task[None]] = []
         self._quiet: asyncio.Future[None] | None = None
+        self.has_broken = False  # a worker ended by a defect: what it held would wait for ever
 
     # --- what the subscription calls ---
 
@@ -83,6 +85,8 @@ class DeliveryEngine:
         """Set the workers up; needs a running event loop."""
         self._is_taking = True
         self._workers = [asyncio.create_task(self._run()) for _ in range(self.settings.workers)]
+        for worker in self._workers:
+            worker.add_done_callback(self._note_end)
 
     async def submit(self, records: Sequence[Record]) -> None:
         """Take records over; returns when there is room for more, or after a second (see `room`). Never raises."""
@@ -116,7 +120,7 @@ class DeliveryEngine:
     @property
     def is_ready(self) -> bool:
         """Whether the engine takes records."""
-        return self._is_taking and not self.is_stopped_by_refusals
+        return self._is_taking and not self.is_stopped_by_refusals and not self.has_broken
 
     @property
     def open_targets(self) -> Sequence[str]:
@@ -214,6 +218,9 @@ class DeliveryEngine:
                 async with asyncio.timeout(left):
                     await self._quiet
         self._quiet = None
+
+    def _note_end(self, worker: asyncio.Task[None]) -> None:
+        self.has_broken = self.has_broken or has_broken(worker, self.stage.value)
 
     async def _run(self) -> None:
         """One worker, for as long as the engine runs."""

@@ -26,6 +26,11 @@ class Intake(Protocol):
         """Whether it gave up because too much was refused."""
         ...
 
+    @property
+    def has_broken(self) -> bool:
+        """Whether a worker of it has ended by a defect: only a fresh process goes on."""
+        ...
+
     def start(self) -> None:
         """Begin to work."""
         ...

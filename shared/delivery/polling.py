@@ -200,6 +200,8 @@ class Polling(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
                 logger.error("tick_failed", stage=self._stage, group=self._group, why=type(error).__name__, exc_info=error)
             if self.engine.is_stopped_by_refusals:
                 await self._leave(exits.REFUSALS)
+            if self.engine.has_broken:
+                await self._leave(exits.WATCHDOG)
             self._watch()
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:

@@ -134,6 +134,24 @@ def test_a_poll_loop_that_ends_by_a_defect_ends_the_process_at_once():
     asyncio.run(run())
 
 
+def test_a_worker_that_ends_by_a_defect_ends_the_process():
+    """Its record, and all behind it, would wait for ever and in silence."""
+
+    async def run() -> None:
+        consumer, exits = FakeConsumer(), []
+        consumer.polls = [[raw(0)]]
+        poll = polling(consumer, MemoryRecorder(), exits)
+        poll.engine.meters.note = None  # the defect
+        poll.begin()
+        await until(lambda: exits)
+        await poll.finish()
+
+        assert exits == [70]
+        assert all(one == {PLACE: 0} for one in consumer.commits)
+
+    asyncio.run(run())
+
+
 def test_empty_polls_are_polls():
     async def run() -> None:
         consumer, exits = FakeConsumer(), []
